@@ -1,0 +1,324 @@
+"""A run's results in pandas, read from the files of its epochs, also while the run goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages.artifacts import (
+    PackedImages,
+    find_root,
+    load_json,
+    load_run_params,
+    load_yaml,
+    read_parquet,
+    remedy,
+)
+from stages.errors import Refusal
+from stages.graph import clustered_epoch, dataset_folder, epoch_folder, run_folder
+from stages.method import measures
+from stages.params import RunParams
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from stages.chunks import ChunkReader
+    from stages.method.networks import Backbone
+
+Epoch = int | str
+"""An epoch's number, or "final" for the clustering of the finished network."""
+
+HISTORY_TYPES = {
+    "epoch": "int64",
+    "loss": "float64",
+    "loss_first": "float64",
+    "loss_last": "float64",
+    "accuracy": "float64",
+    "images_trained": "Int64",
+    "lr": "float64",
+    "labels": "Int64",
+    "nmi_previous": "float64",
+    "nmi_labels": "float64",
+    "reassigned": "float64",
+    "knn_accuracy": "float64",
+    "clusters": "Int64",
+    "used": "Int64",
+    "empty": "Int64",
+    "singletons": "Int64",
+    "largest_share": "float64",
+    "entropy": "float64",
+    "collapsed": "boolean",
+    "objective": "float64",
+    "iterations": "Int64",
+    "rank": "Int64",
+    "effective_rank": "float64",
+    "variance_kept": "float64",
+}
+
+
+class Run:
+    """A run by name.
+
+    Args:
+        name: folder below data/runs.
+        root: the project's root; by default the one around the working directory.
+
+    Attributes:
+        params: the run's resolved parameters.
+        folder: where its artifacts lie.
+    """
+
+    def __init__(self, name: str, root: str | Path | None = None) -> None:
+        self.name = name
+        self.root = find_root(Path(root) if root is not None else Path.cwd())
+        self.folder = self.root / run_folder(name)
+        if not (self.folder / "params.yaml").exists():
+            known = sorted(path.parent.name for path in self.root.glob("data/runs/*/params.yaml"))
+            raise Refusal(
+                f"run {name} has not begun (known: {', '.join(known) or 'none'}); `python -m pipeline run --run {name}`"
+            )
+        self.params: RunParams = load_run_params(self.folder)
+
+    def __repr__(self) -> str:
+        done = self.epochs()
+        return f"Run({self.name!r}, {len(done)} of {self.params.epochs} epochs)"
+
+    def epochs(self) -> list[int]:
+        """The finished epochs, in order."""
+        found = (path.parent.name for path in (self.folder / "epochs").glob("*/metrics.json"))
+        return sorted(int(name) for name in found)
+
+    def history(self) -> pd.DataFrame:
+        """A row per finished epoch: losses, accuracy and the measures of its clustering.
+
+        Columns and dtypes are `HISTORY_TYPES`. The last row is the clustering of final/, once it
+        is there, and has no losses; an epoch without reclustering has no measures.
+        """
+        from stages.checkpoint import clustering_row
+
+        rows = [load_json(self._path(epoch, "metrics.json")) for epoch in self.epochs()]
+        final = self.folder / "final" / "clustering.json"
+        if final.exists():
+            rows.append({"epoch": self.params.epochs + 1} | clustering_row(load_json(final)))
+        frame = pd.DataFrame(rows, columns=list(HISTORY_TYPES))
+        return frame.astype(HISTORY_TYPES)
+
+    def assignments(self, epoch: Epoch | None = None) -> pd.DataFrame:
+        """The cluster of each image.
+
+        Args:
+            epoch: one epoch gives image (int64), cluster (int32), distance (float32, squared L2 to
+                the centroid), a row per image. None gives all epochs: index image, a column per
+                epoch (its number, or "final") of int32.
+        """
+        if epoch is not None:
+            return read_parquet(self._clustered(epoch, "assignments.parquet"))
+        columns: dict[Epoch, Any] = {}
+        for number in self._clusterings():
+            columns[number] = self.assignments(number)["cluster"].to_numpy()
+        frame = pd.DataFrame(columns)
+        frame.index.name, frame.columns.name = "image", "epoch"
+        return frame
+
+    def nmi(self, a: Epoch | None = None, b: Epoch | None = None) -> Any:
+        """NMI between clusterings (section 4.1).
+
+        Without arguments a table: epoch, previous (to the clustering before), labels (to the
+        classes), float64. With two epochs, the NMI between them as a float; None where both are a
+        single cluster.
+        """
+        if (a is None) != (b is None):
+            raise Refusal("nmi takes two epochs, or none")
+        if a is not None and b is not None:
+            first, second = self.assignments(a)["cluster"], self.assignments(b)["cluster"]
+            return measures.nmi(first.to_numpy(), second.to_numpy())
+        history = self.history().dropna(subset=["used"])
+        table = history[["epoch", "nmi_previous", "nmi_labels"]]
+        return table.rename(columns={"nmi_previous": "previous", "nmi_labels": "labels"}).reset_index(drop=True)
+
+    def clusters(self, epoch: Epoch) -> pd.DataFrame:
+        """A row per non-empty cluster, largest first.
+
+        Columns: cluster (int32), size (int64), mean_distance (float32); where there are labels:
+        label (class name of most of its images) and purity (their share, float64).
+        """
+        images = self._packed()
+        frame = self.assignments(epoch).assign(label=images.label)
+        grouped = frame.groupby("cluster")
+        table = pd.DataFrame({"size": grouped.size(), "mean_distance": grouped["distance"].mean()})
+        labelled = frame[frame["label"] >= 0]
+        if len(labelled):
+            counts = labelled.groupby(["cluster", "label"]).size()
+            best = counts.groupby("cluster").idxmax().map(lambda pair: pair[1])
+            table["label"] = best.map(dict(enumerate(images.classes)))
+            table["purity"] = counts.groupby("cluster").max() / counts.groupby("cluster").sum()
+        return table.sort_values("size", ascending=False, kind="stable").reset_index()
+
+    def transitions(self, a: Epoch, b: Epoch) -> pd.DataFrame:
+        """How the clusters of `a` went over into those of `b`: a row per pair that shares images.
+
+        Columns: from, to (int32), images (int64), share_from, share_to (of the old and of the new
+        cluster, float64), kind: "kept" (most of the old and of the new), "split" (a part of an old
+        one that makes most of the new), "merged" (most of the old, a part of the new), "died" for
+        the largest flow of an old cluster that is most of nothing, "leaked" for the rest.
+        """
+        old, new = self.assignments(a)["cluster"], self.assignments(b)["cluster"]
+        pairs = pd.DataFrame({"from": old, "to": new})
+        table = pairs.groupby(["from", "to"]).size().rename("images").reset_index()
+        table["share_from"] = table["images"] / table.groupby("from")["images"].transform("sum")
+        table["share_to"] = table["images"] / table.groupby("to")["images"].transform("sum")
+        most_from, most_to = table["share_from"] > 0.5, table["share_to"] > 0.5
+        kind = np.select([most_from & most_to, most_to, most_from], ["kept", "split", "merged"], "leaked")
+        table["kind"] = kind
+        strong = table.assign(strong=table["kind"] != "leaked").groupby("from")["strong"].transform("any")
+        largest = table.groupby("from")["images"].transform("max") == table["images"]
+        first = ~table[largest].duplicated("from")
+        table.loc[first.index[first & ~strong[largest]], "kind"] = "died"
+        return table.sort_values("images", ascending=False, kind="stable").reset_index(drop=True)
+
+    def groups(self) -> pd.DataFrame:
+        """The groups to take away, from final/: path (str), image, cluster, distance; sorted by cluster
+        and distance, so that each group begins with its most typical picture."""
+        frame = self.assignments("final")
+        frame.insert(0, "path", self._paths())
+        return frame.sort_values(["cluster", "distance"], kind="stable").reset_index(drop=True)
+
+    def images(self) -> pd.DataFrame:
+        """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or
+        missing), height, width (int32, as packed), sha256 of the file (str)."""
+        images = self._packed()
+        frame = read_parquet(images.folder / "manifest.parquet")
+        names = dict(enumerate(images.classes))
+        return pd.DataFrame(
+            {
+                "image": frame["image"],
+                "path": self._paths(),
+                "label": frame["label"],
+                "class": frame["label"].map(names),
+                "height": frame["height"],
+                "width": frame["width"],
+                "sha256": frame["sha256"],
+            }
+        )
+
+    def image(self, image: int) -> Image:
+        """The packed picture, as a PIL image."""
+        from PIL import Image as pil
+
+        return pil.fromarray(np.array(self._packed()[image]))
+
+    def features(self, epoch: Epoch) -> ChunkReader:
+        """The (N, d) features, lazily: `.shape`, `.blocks()` a chunk at a time, `.read()` all at once."""
+        return self._rows(epoch, "features.zarr", "extract")
+
+    def whitened(self, epoch: Epoch) -> ChunkReader:
+        """The (N, dim) whitened features, lazily; see `features`."""
+        return self._rows(epoch, "whitened.zarr", "whiten")
+
+    def centroids(self, epoch: Epoch) -> NDArray[np.float32]:
+        """(k, dim) float32."""
+        centroids: NDArray[np.float32] = np.load(self._clustered(epoch, "centroids.npy"))
+        return centroids
+
+    def pseudolabels(self, epoch: int) -> pd.DataFrame:
+        """image (int64), label (int32, dense), weight (float64, probability under uniform labels)."""
+        return read_parquet(self._clustered(epoch, "pseudolabels.parquet"))
+
+    def steps(self, epoch: int) -> pd.DataFrame:
+        """The epoch's steps: iteration, images, correct (int32), loss, lr (float64)."""
+        return read_parquet(self._path(epoch, "trained/steps.parquet"))
+
+    def model(self, epoch: int | None = None) -> Backbone:
+        """The backbone of an epoch, by default the last finished one, in eval mode on the CPU.
+
+        `model.features(images)` takes uint8 (B, 3, input, input) and gives (B, d).
+        """
+        from stages.checkpoints import build, load, restore
+
+        if epoch is None:
+            epoch = max([self.params.start, *self.epochs()])
+        path = self._path(epoch, "checkpoint.pt")
+        network = build(self.params.model)
+        restore(network, load(path)["network"], path)
+        return network.eval()
+
+    def timings(self) -> pd.DataFrame:
+        """Every stage that was run: epoch (str: a number or "final"), stage (str), pid (int64),
+        seconds, peak_anon_mb, images_per_s (float64), threads (int64), device, versions (str)."""
+        path = self.folder / "timings.csv"
+        if not path.exists():
+            raise Refusal(f"{path} is missing: no stage of run {self.name} was run here")
+        return pd.read_csv(path, dtype={"epoch": "str", "images_per_s": "float64"})
+
+    def _packed(self) -> PackedImages:
+        return PackedImages(self.root / dataset_folder(self.params.dataset.name))
+
+    def _paths(self) -> list[str]:
+        # Names that are not UTF-8 keep their bytes as surrogates; os.fsencode gives them back.
+        return [os.fsdecode(path) for path in self._packed().paths()]
+
+    def _rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
+        from stages.chunks import ChunkReader
+
+        path = self._clustered(epoch, name)
+        number = None if epoch == "final" else int(epoch)
+        return ChunkReader(path, remedy(stage, self.name, number))
+
+    def _path(self, epoch: Epoch, name: str) -> Path:
+        where = "final" if epoch == "final" else int(epoch)
+        return self.root / epoch_folder(self.name, where) / name  # type: ignore[arg-type]
+
+    def _clustered(self, epoch: Epoch, name: str) -> Path:
+        """A file of the clustering that `epoch` trained on."""
+        if epoch != "final":
+            number = int(epoch)
+            if number > self.params.start:
+                epoch = clustered_epoch(self.params, number)
+        path = self._path(epoch, name)
+        if not path.exists():
+            finished = ", ".join(map(str, self._clusterings())) or "none"
+            raise Refusal(f"{path} is missing; epochs with a clustering: {finished}")
+        return path
+
+    def _clusterings(self) -> list[Epoch]:
+        found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
+        numbers: list[Epoch] = sorted(int(name) for name in found)
+        return [*numbers, "final"] if (self.folder / "final/assignments.parquet").exists() else numbers
+
+
+def runs(root: Path) -> pd.DataFrame:
+    """Every run: run, dataset, epochs (finished), planned, nmi_labels (last), gigabytes on disk."""
+    rows = []
+    named = load_yaml(root / "params.yaml").get("runs") or {}
+    known = {path.name for path in (root / "data/runs").glob("*") if path.is_dir()}
+    for name in sorted(known | set(map(str, named))):
+        row: dict[str, Any] = {"run": name, "dataset": "", "epochs": 0, "planned": None, "nmi_labels": None}
+        try:
+            run = Run(name, root)
+            history = run.history()
+            row |= {
+                "dataset": run.params.dataset.name,
+                "epochs": len(run.epochs()),
+                "planned": run.params.epochs,
+            }
+            known_nmi = history["nmi_labels"].dropna()
+            row["nmi_labels"] = known_nmi.iloc[-1] if len(known_nmi) else None
+        except Refusal:
+            pass
+        rows.append(row | {"gigabytes": disk(root / run_folder(name)) / 1e9})
+    return pd.DataFrame(rows)
+
+
+def disk(folder: Path) -> int:
+    """Bytes below a folder, a file under several names counted once."""
+    seen: dict[tuple[int, int], int] = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            stat = path.stat()
+            seen[stat.st_dev, stat.st_ino] = stat.st_size
+    return sum(seen.values())

@@ -1,0 +1,103 @@
+"""`branch`: a new run that starts from an epoch of another; `remove`: a run no longer wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline import needs
+from pipeline.plan import write_run
+from pipeline.settings import Settings
+from stages.artifacts import load_run_params
+from stages.errors import Refusal
+from stages.graph import clustered_epoch, epoch_folder, run_folder
+from stages.locks import only_writer
+from stages.params import RunParams, parse_branch
+from stages.publish import space_told, write_json
+from stages.runner import as_values
+
+
+def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | None) -> RunParams:
+    """Creates run `name` from `RUN@EPOCH`, with that run's parameters and what `sets` changes.
+
+    The epoch's checkpoint and assignments are linked (copied where links are refused) into the
+    new run, with their digests; DVC sees no dependency between the two.
+
+    Raises:
+        Refusal: no such epoch, or a run of that name exists.
+    """
+    origin, epoch = parse_branch(source)
+    settings = Settings(root)
+    if name in settings.runs() or (root / run_folder(name)).exists():
+        raise Refusal(f"run {name} exists already; choose another --run")
+    parent = load_run_params(root / run_folder(origin))
+    files = _files(root, parent, epoch)
+    settings.put(f"runs.{name}", _overrides(parent) | {"branch": source})
+    settings.put(f"runs.{name}.epochs", epochs if epochs is not None else max(parent.epochs, epoch))
+    for assignment in sets:
+        settings.set_text(name, assignment)
+    params = settings.resolve(name)
+    needs.refuse_links(root, params)
+    with only_writer(root / run_folder(name), f"run {name}"):
+        target = root / epoch_folder(name, epoch)
+        target.mkdir(parents=True, exist_ok=True)
+        digests = {}
+        for file, path in files.items():
+            _link(path, target / file)
+            with open(path, "rb") as opened:
+                digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+        write_json(target / "branch.json", {"from": source, "sha256": digests})
+        settings.save()
+        write_run(root, params)
+    return params
+
+
+def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
+    files = {"checkpoint.pt": root / epoch_folder(parent.run, epoch) / "checkpoint.pt"}
+    if epoch > 0:
+        clustered = clustered_epoch(parent, epoch) if epoch > parent.start else epoch
+        files["assignments.parquet"] = root / epoch_folder(parent.run, clustered) / "assignments.parquet"
+    for path in files.values():
+        if not path.exists():
+            raise Refusal(
+                f"{path} is missing: epoch {epoch} of run {parent.run} is not finished; "
+                f"`python -m pipeline status --run {parent.run}` says which are"
+            )
+    return files
+
+
+def _overrides(parent: RunParams) -> dict[str, Any]:
+    """The parent's resolved parameters as overrides; what its method does not use is left out."""
+    values = as_values(parent)
+    for key in ("run", "revision", "branch"):
+        values.pop(key)
+    values["dataset"] = parent.dataset.name
+    return {
+        key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+        for key, value in values.items()
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        with space_told(target, source.stat().st_size):
+            shutil.copyfile(source, target)
+
+
+def remove(root: Path, name: str) -> None:
+    """Deletes a run's folder and its entry in params.yaml; packed pictures stay."""
+    settings = Settings(root)
+    folder = root / run_folder(name)
+    if name not in settings.runs() and not folder.exists():
+        raise Refusal(f"there is no run {name!r} (known: {', '.join(settings.runs())})")
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder, f"run {name}"):
+        if name in settings.runs():
+            del settings.content["runs"][name]
+            settings.save()
+        shutil.rmtree(folder)

@@ -1,0 +1,150 @@
+"""What a run will need and cost, told before it begins: disk, recorded hours, a usable machine."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.status import NodeStatus
+from stages.errors import Refusal
+from stages.graph import dataset_folder, own_epochs, run_folder
+from stages.params import RunParams, feature_width, scaled
+from stages.publish import existing
+
+COLOUR_BYTES = 3
+MEAN_ASPECT = 1.4
+"""Long side over short side of the usual photograph, to estimate what packing takes."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Gigabytes that are still to be written, and that are free."""
+
+    needed: float
+    free: float
+
+
+def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) -> Space:
+    """Estimates the disk that the stages not yet done will take.
+
+    Raises:
+        Refusal: more than is free.
+    """
+    rows = {
+        "pixels.zarr": params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
+        "features.zarr": feature_width(params.model) * (2 if params.extract.dtype == "float16" else 4),
+        "whitened.zarr": params.whiten.dim * 4,
+    }
+    each = {
+        "trained": parameters(params) * 8,
+        "checkpoint.pt": 0,
+        "model.safetensors": parameters(params) * 4,
+    }
+    needed = 0.0
+    for status in states:
+        if status.state in ("missing", "failed"):
+            for out in status.node.outs.values():
+                name = Path(out.path).name
+                needed += rows.get(name, 0) * images + each.get(name, 0)
+    free = shutil.disk_usage(existing(root / run_folder(params.run))).free
+    found = Space(needed / 1e9, free / 1e9)
+    if found.needed > found.free:
+        raise Refusal(
+            f"run {params.run} needs {found.needed:.1f} GB and {found.free:.1f} GB are free; make room, or plan "
+            "fewer epochs with --epochs, or a smaller network with --set model.width=…"
+        )
+    return found
+
+
+def parameters(params: RunParams) -> int:
+    """About how many parameters the backbone has, from its two largest kinds of layer."""
+    model = params.model
+    if model.architecture.startswith("resnet"):
+        full = {"resnet18": 11_200_000, "resnet50": 23_500_000}[model.architecture]
+        return round(full * model.width**2)
+    hidden = feature_width(model)
+    if model.architecture == "alexnet":
+        side = ((((model.input - 7) // 4 + 1 - 3) // 2 + 1 - 3) // 2 + 1 - 3) // 2 + 1
+        return scaled(256, model.width) * side**2 * hidden + hidden**2 + round(3_750_000 * model.width**2)
+    side = model.input // 32
+    return scaled(512, model.width) * side**2 * hidden + hidden**2 + round(14_700_000 * model.width**2)
+
+
+def recomputed(states: list[NodeStatus]) -> list[int]:
+    """Recorded epochs that would be computed again."""
+    return sorted(
+        {
+            status.node.epoch
+            for status in states
+            if status.state == "stale" and status.node.epoch and "epochs/" in status.node.folder
+        }
+    )
+
+
+def recorded_hours(root: Path, run: str, epochs: list[int]) -> float:
+    """Hours that the epochs took, by timings.csv: the last time of each of their stages."""
+    path = root / run_folder(run) / "timings.csv"
+    if not path.exists():
+        return 0.0
+    last: dict[tuple[str, str], float] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                last[row["epoch"], row["stage"]] = float(row["seconds"])
+            except (KeyError, TypeError, ValueError):
+                continue
+    wanted = {str(epoch) for epoch in epochs}
+    return sum(seconds for (epoch, _), seconds in last.items() if epoch in wanted) / 3600
+
+
+def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:
+    """Stops before recorded epochs are lost, unless told to go on."""
+    epochs = recomputed(states)
+    if not epochs or yes:
+        return
+    first = next(status for status in states if status.state == "stale")
+    hours = recorded_hours(root, params.run, epochs)
+    kept = f"{params.run}@{max(params.start, epochs[0] - 1)}"
+    raise Refusal(
+        f"{len(epochs)} recorded epochs of run {params.run} ({epochs[0]} to {epochs[-1]}, {hours:.2f} hours) "
+        f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes, "
+        f"or keep them with `python -m pipeline branch --from {kept} --run NAME`"
+    )
+
+
+def refuse_links(root: Path, params: RunParams) -> None:
+    """DVC does not look for a dvc.yaml below a link."""
+    for name in (
+        "data",
+        "data/runs",
+        "data/images",
+        run_folder(params.run),
+        dataset_folder(params.dataset.name),
+    ):
+        if (root / name).is_symlink():
+            raise Refusal(
+                f"{name} is a link, and DVC follows none: to keep data on another disk, clone the project "
+                f"there, or `mount --bind` a folder of that disk on {root / name}"
+            )
+
+
+def refuse_device(params: RunParams) -> str | None:
+    """Refuses a device or precision that this machine lacks; a line about one left unused."""
+    import torch
+
+    if params.device != "cpu":
+        from stages.checkpoints import device_of
+
+        device_of(params.device)
+        if params.precision == "bf16" and not torch.cuda.is_bf16_supported():
+            raise Refusal("precision: bf16: this GPU has no bf16 units; --set precision=float32")
+    elif torch.cuda.is_available():
+        return "device: cpu, although this machine has a CUDA device: --set device=cuda uses it"
+    return None
+
+
+def epochs_left(states: list[NodeStatus], params: RunParams) -> int:
+    unfinished = {s.node.epoch for s in states if s.state != "done" and "epochs/" in s.node.folder}
+    return len(unfinished & set(own_epochs(params)))

@@ -1,0 +1,101 @@
+"""Values for a new run on a folder: those that fit it, or the paper's."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+from stages.errors import Refusal
+from stages.listing import Listing
+from stages.params import LEAST_INPUT, MOST_ASPECT
+
+PAPER: dict[str, Any] = {
+    "epochs": 500,
+    "model": {"architecture": "alexnet", "sobel": True, "input": 224, "width": 1.0},
+    "extract": {"batch": 256},
+    "whiten": {"dim": 256},
+    "cluster": {"method": "kmeans", "k": 10000, "iterations": 20, "every": 1},
+    "train": {
+        "batch": 256,
+        "lr": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 1e-5,
+        "dropout": 0.5,
+        "passes": 1,
+        "sampling": "uniform",
+        "schedule": "constant",
+    },
+}
+"""Section 3.4, and what the released code adds to it."""
+
+PRESETS = ("fit", "paper")
+
+SAMPLED = 200
+"""Pictures whose size is looked at to choose the size of the data set."""
+
+WIDTH_FEATURES = 4096
+
+
+def median_short_side(listing: Listing) -> int:
+    """Median short side in pixels of up to `SAMPLED` pictures, spread over the listing."""
+    from PIL import Image
+
+    step = max(1, len(listing.entries) // SAMPLED)
+    sides = []
+    for entry in listing.entries[::step]:
+        try:
+            with Image.open(os.fsdecode(entry.path)) as picture:
+                sides.append(min(picture.size))
+        except Exception:
+            # Whatever is wrong with it, `pack` will say so in rejected.parquet.
+            continue
+    if not sides:
+        raise Refusal("none of the pictures looked at can be read; see what --images names")
+    return int(statistics.median(sides))
+
+
+def fitting(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Overrides of the run, and the entry of its data set, both without their names.
+
+    k grows as N to the power .71, which gives the paper's 10,000 at ImageNet's 1.28 million and 20
+    at 200. On a CPU the network is a quarter as wide and its input at most 112 pixels.
+    """
+    count = len(listing.entries)
+    if preset == "paper":
+        return dict(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
+    cuda = device != "cpu"
+    least = LEAST_INPUT["alexnet"] + 1
+    size = min(max(median_short_side(listing), 72), 256 if cuda else 128)
+    model_input = max(least, size * 7 // 8)
+    k = 20 * (count / 200) ** 0.71
+    k = max(2, min(_rounded(k), count // 4, 10_000))
+    batch = max(2, min(256 if cuda else 64, count // 4))
+    overrides: dict[str, Any] = {
+        "model": {"input": model_input, "width": 1.0 if cuda else 0.25},
+        "whiten": {"dim": max(1, min(256, count // 2))},
+        "cluster": {"k": k},
+        "train": {"batch": batch},
+    }
+    longest = size * size * 3 * MOST_ASPECT / 2**20
+    whole = count * size * size * 4 / 2**20
+    chunk = 2 ** math.ceil(math.log2(max(1.0, longest, min(128.0, whole / 8))))
+    return overrides, {"size": size, "labels": True, "chunk_mib": chunk}
+
+
+def _rounded(value: float) -> int:
+    """To two digits, since more would promise a precision that the rule lacks."""
+    digits = max(0, math.floor(math.log10(max(value, 1))) - 1)
+    return int(round(value / 10**digits) * 10**digits)
+
+
+def described(run: str, images: Path, overrides: dict[str, Any], dataset: dict[str, Any], count: int) -> str:
+    """The one line that tells a user what was chosen."""
+    model = overrides["model"]
+    return (
+        f"run {run}: {count:,} pictures of {images}, stored at {dataset['size']} pixels, network input "
+        f"{model['input']}, width {model['width']:g}, k {overrides['cluster']['k']}, batch "
+        f"{overrides['train']['batch']}: written under runs.{run} in params.yaml, change them there"
+    )

@@ -1,0 +1,92 @@
+"""All of DVC's Python interface: is a stage up to date, and recording one that was run.
+
+Only stable calls of DVC 3.67 are used. The repository's lock is held while asking or recording,
+never while a stage computes, so that `dvc status` works at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc.lock import LockError
+from dvc.repo import Repo
+
+from pipeline.lockfiles import keep_lock, restore_lock
+from stages.errors import Refusal
+from stages.graph import Node
+
+LOCK_SECONDS = 60.0
+"""How long to wait for another DVC command to let go of the repository."""
+
+
+class Recorder:
+    """DVC's view of a project.
+
+    Args:
+        root: the project's root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        logging.getLogger("dvc").setLevel(logging.ERROR)
+        self.root = root
+        self.repo = Repo(str(root))
+
+    def close(self) -> None:
+        self.repo.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self.repo.lock.lock()
+                break
+            except LockError:
+                if time.monotonic() > deadline:
+                    raise Refusal(
+                        "another DVC command holds the repository; wait until it has ended, then again"
+                    ) from None
+                time.sleep(0.1)
+        try:
+            yield
+        finally:
+            self.repo.lock.unlock()
+
+    def _stage(self, node: Node) -> Any:
+        return self.repo.stage.load_one(str(self.root / node.folder / "dvc.yaml"), node.stage)
+
+    def changed(self, node: Node) -> bool:
+        """Whether the stage must run: never recorded, or its inputs, parameters or outputs changed."""
+        with self._locked():
+            restore_lock(self.root / node.folder)
+            return bool(self._stage(node).changed())
+
+    def clear(self, node: Node) -> None:
+        """Removes the stage's outputs, as DVC does before it runs one, but those that persist."""
+        for out in node.outs.values():
+            path = self.root / out.path
+            if out.kind == "persistent":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def record(self, node: Node) -> None:
+        """Writes the stage's inputs, parameters and outputs into dvc.lock.
+
+        run_cache=False, since DVC's run cache copies even outputs that are declared uncached.
+        """
+        folder = self.root / node.folder
+        with self._locked():
+            stage = self._stage(node)
+            stage.save(run_cache=False)
+            stage.commit()
+            keep_lock(folder)
+            stage.dump(update_pipeline=False)

@@ -1,0 +1,194 @@
+"""`run`, `plan` and `rerun`: check everything in memory, write it down, plan, then compute."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline import needs
+from pipeline.plan import Planned, recorded_epochs, write_dataset, write_run
+from pipeline.presets import described, fitting
+from pipeline.settings import Settings
+from pipeline.sources import adopted_path, drift, image_count, same_source
+from pipeline.status import NodeStatus, of_run, project_nodes
+from stages.artifacts import load_json, load_run_params
+from stages.errors import Refusal
+from stages.graph import dataset_folder, own_epochs, run_folder, run_nodes
+from stages.listing import list_source, refuse_inside, source_path
+from stages.params import DatasetParams, RunParams, check_counts
+from stages.report import Reporter, duration
+
+
+@dataclass
+class Request:
+    """What a user asks of a run, on the command line."""
+
+    run: str
+    epochs: int | None = None
+    images: Path | None = None
+    preset: str = "fit"
+    sets: list[str] = field(default_factory=list)
+    yes: bool = False
+
+
+@dataclass
+class Prepared:
+    """A run that has passed every check; nothing of it is written yet."""
+
+    settings: Settings
+    params: RunParams
+    states: list[NodeStatus]
+    lines: list[str]
+
+
+def prepare(root: Path, request: Request) -> Prepared:
+    """Resolves and checks a run in memory.
+
+    Raises:
+        Refusal: anything that would fail later, before a file is touched.
+    """
+    settings = Settings(root)
+    lines = []
+    if request.images is not None:
+        lines += _adopt(settings, root, request)
+    elif request.run not in settings.runs():
+        raise Refusal(
+            f"there is no run {request.run!r} (known: {', '.join(settings.runs())}); a new one needs its "
+            f"pictures: python -m pipeline run --run {request.run} --images FOLDER"
+        )
+    for assignment in request.sets:
+        settings.set_text(request.run, assignment)
+    if request.epochs is not None:
+        settings.put(f"runs.{request.run}.epochs", request.epochs)
+    params = settings.resolve(request.run)
+    needs.refuse_links(root, params)
+    count = image_count(root, params.dataset)
+    check_counts(params, count)
+    done = recorded_epochs(root, params.run)
+    if done and done[-1] > params.epochs:
+        # Planning refuses this too; here nothing has been written yet.
+        raise Refusal(
+            f"epochs: {params.epochs} is fewer than the {done[-1]} recorded for run {params.run}; nothing was "
+            f"deleted: --epochs {done[-1]}, or `python -m pipeline branch --from {params.run}@{params.epochs} "
+            "--run NAME`"
+        )
+    states = of_run(root, params)
+    found = needs.space(root, params, count, states)
+    lines.append(
+        f"run {params.run}: {count:,} pictures, {needs.epochs_left(states, params)} of {params.epochs} epochs to "
+        f"compute; needs about {found.needed:.2f} GB, {found.free:.0f} GB are free"
+    )
+    needs.refuse_recomputing(root, params, states, yes=request.yes)
+    changed = drift(root, params.dataset)
+    if changed:
+        lines.append(changed)
+    return Prepared(settings, params, states, lines)
+
+
+def _adopt(settings: Settings, root: Path, request: Request) -> list[str]:
+    """Enters a new run on a folder into the settings, with values that fit it."""
+    name, images = request.run, request.images
+    assert images is not None
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise Refusal(f"--run {name!r}: use letters, digits, - and _")
+    known = settings.datasets().get(name)
+    if name in settings.runs():
+        if known is not None and same_source(root, known, images):
+            return []
+        raise Refusal(
+            f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it"
+        )
+    probe = DatasetParams(name=name, path=adopted_path(root, images), size=8)
+    source = source_path(root, probe)
+    refuse_inside(source, root / dataset_folder(name), probe)
+    listing = list_source(source)
+    device = str(settings.content.get("device", "cpu"))
+    for assignment in request.sets:
+        key, _, value = assignment.partition("=")
+        if key.strip() == "device":
+            device = value.strip()
+    overrides, dataset = fitting(listing, request.preset, device)
+    settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
+    settings.put(f"runs.{name}", {"dataset": name, **overrides})
+    return [described(name, images, overrides, dataset, len(listing.entries))]
+
+
+def plan(root: Path, request: Request, report: Reporter) -> Planned:
+    """Writes parameters and dvc.yaml files, and computes nothing."""
+    prepared = prepare(root, request)
+    for line in prepared.lines:
+        report.say(line)
+    prepared.settings.save()
+    write_dataset(root, prepared.params.dataset)
+    return write_run(root, prepared.params)
+
+
+def run(root: Path, request: Request, report: Reporter) -> RunParams:
+    """Computes what is not up to date, in this process, recording each stage."""
+    from pipeline.execution import Engine, demo_figures
+
+    prepared = prepare(root, request)
+    params = prepared.params
+    for line in [*prepared.lines, needs.refuse_device(params)]:
+        if line:
+            report.say(line)
+    started = time.monotonic()
+    with Engine(root, params.run, params.dataset.name, report) as engine:
+        prepared.settings.save()
+        write_dataset(root, params.dataset)
+        count = engine.pack(params.dataset)
+        # Pictures may have been rejected: what was checked against the listing is checked again.
+        check_counts(params, int(load_json(root / dataset_folder(params.dataset.name) / "pack.json")["images"]))
+        write_run(root, params)
+        nodes = [*run_nodes(params), *demo_figures(params)]
+        count += engine.execute(report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1), params)
+    report.say(
+        f"run {params.run}: {count} stages run in {duration(time.monotonic() - started)}, all "
+        f"{len(nodes) + 1} up to date"
+        if count
+        else f"run {params.run}: nothing to do, all stages are up to date"
+    )
+    return params
+
+
+def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter) -> None:
+    """Runs one stage again whether or not it is up to date; `follow`: and what depends on it."""
+    from pipeline.execution import Engine
+
+    params = load_run_params(root / run_folder(run_name))
+    nodes = project_nodes(params)
+    chosen = [node for node in nodes if node.stage == stage and _is_epoch(node.folder, epoch)]
+    if not chosen:
+        have = "final or " + f"{params.start + 1} to {params.epochs}" if own_epochs(params) else "final"
+        raise Refusal(
+            f"run {run_name} has no stage {stage} in epoch {epoch}; stages: extract, whiten, …; epochs: {have}"
+        )
+    if len(chosen) > 1:
+        raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
+    with Engine(root, run_name, params.dataset.name, report) as engine:
+        if stage in ("generate", "pack"):
+            engine.execute(chosen, None, {chosen[0].id})
+        else:
+            engine.execute(chosen, params, {chosen[0].id})
+        if follow:
+            later = nodes[nodes.index(chosen[0]) + 1 :]
+            engine.execute([node for node in later if node.run], params)
+
+
+def _is_epoch(folder: str, epoch: str | None) -> bool:
+    if epoch is None:
+        return True
+    name = Path(folder).name
+    return name == epoch or (epoch.isdigit() and name.isdigit() and int(name) == int(epoch))
+
+
+def rerun_pack(root: Path, dataset: str, report: Reporter) -> None:
+    """Packs a data set again, whichever runs use it."""
+    from pipeline.execution import Engine
+    from stages.runner import load_dataset_params
+
+    params = load_dataset_params(root, dataset)
+    write_dataset(root, params)
+    with Engine(root, dataset, dataset, report) as engine:
+        engine.pack(params, force=True)

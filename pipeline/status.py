@@ -1,0 +1,211 @@
+"""What is done, stale, missing or failed, read from dvc.lock files without DVC.
+
+A file counts as unchanged when its size is the recorded one and neither content nor name changed
+since the lock was written; otherwise it is hashed as DVC hashes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.lockfiles import readable_lock
+from stages.artifacts import load_yaml
+from stages.graph import Node, dataset_nodes, run_nodes
+from stages.params import RunParams, lookup
+from stages.publish import failure
+from stages.runner import as_values
+
+State = Literal["done", "stale", "missing", "failed"]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """The state of one stage; `why` says what differs."""
+
+    node: Node
+    state: State
+    why: str = ""
+
+
+class Inspector:
+    """Compares recorded stages with what lies on disk and with the parameters that now hold."""
+
+    def __init__(self, root: Path, params: RunParams) -> None:
+        self.root = root
+        self.values = as_values(params)
+        self.params = params
+        self._locks: dict[str, dict[str, Any]] = {}
+        self._hashes: dict[str, str | None] = {}
+
+    def states(self, nodes: Iterable[Node]) -> Iterator[NodeStatus]:
+        """The state of each node; one whose input is not current is stale itself."""
+        behind: set[str] = set()
+        for node in nodes:
+            status = self.state(node)
+            if status.state == "done":
+                source = next((path for path in node.all_deps() if path in behind), None)
+                if source is not None:
+                    status = NodeStatus(node, "stale", f"{source} will change")
+            if status.state != "done":
+                behind.update(out.path for out in node.outs.values())
+            yield status
+
+    def state(self, node: Node) -> NodeStatus:
+        """The state of a node by itself, whatever lies before it."""
+        why = self._difference(node)
+        if why is None:
+            return NodeStatus(node, "done")
+        failed = failure(self.root / node.folder, node.stage)
+        if failed is not None:
+            return NodeStatus(node, "failed", failed)
+        return NodeStatus(node, "missing" if why == "never run" else "stale", why)
+
+    def recorded(self, node: Node) -> dict[str, Any] | None:
+        """The stage's entry in its dvc.lock."""
+        if node.folder not in self._locks:
+            self._locks[node.folder] = readable_lock(self.root / node.folder / "dvc.lock") or {}
+        return self._locks[node.folder].get(node.stage)
+
+    def _difference(self, node: Node) -> str | None:
+        entry = self.recorded(node)
+        if entry is None:
+            return "never run"
+        changed = self._changed_param(node, entry)
+        if changed is not None:
+            return f"{changed} changed"
+        deps = {str(dep["path"]): dep for dep in entry.get("deps", [])}
+        outs = {str(out["path"]): out for out in entry.get("outs", [])}
+        written = (self.root / node.folder / "dvc.lock").stat().st_mtime_ns
+        for path in node.all_deps():
+            name = _relative(path, node.folder)
+            if name not in deps:
+                return f"{path} is a new input"
+            if self._hash(path, deps[name], written) != deps[name].get("md5"):
+                return f"{path} changed"
+        for out in node.outs.values():
+            name = _relative(out.path, node.folder)
+            if name not in outs:
+                return f"{out.path} is a new output"
+            found = self._hash(out.path, outs[name], written)
+            if found is None:
+                return f"{out.path} is deleted"
+            if found != outs[name].get("md5"):
+                return f"{out.path} changed"
+        return None
+
+    def _changed_param(self, node: Node, entry: dict[str, Any]) -> str | None:
+        if node.stage == "resolve":
+            return self._resolved_difference()
+        if node.run is None or node.stage == "figures":
+            return self._file_param_difference(node, entry)
+        recorded: dict[str, Any] = {}
+        for values in entry.get("params", {}).values():
+            recorded |= values
+        for key in (*node.params, f"revision.{node.stage}"):
+            if key not in recorded or not same(recorded[key], lookup(self.values, key)):
+                return key
+        return None
+
+    def _resolved_difference(self) -> str | None:
+        path = self.root / f"data/runs/{self.params.run}/params.yaml"
+        if not path.exists():
+            return None
+        before = load_yaml(path)
+        for key, value in self.values.items():
+            if not same(before.get(key), value):
+                return key
+        return None
+
+    def _file_param_difference(self, node: Node, entry: dict[str, Any]) -> str | None:
+        for name, values in entry.get("params", {}).items():
+            path = (self.root / node.folder / name).resolve()
+            if path.suffix == ".py":
+                from stages.runner import revision_of
+
+                if values.get("REVISION") != revision_of(path.stem):
+                    return f"revision.{path.stem}"
+                continue
+            content = load_yaml(path)
+            for key, value in values.items():
+                try:
+                    current = lookup(content, key)
+                except (KeyError, TypeError):
+                    return str(key)
+                if not same(value, current):
+                    return str(key)
+        return None
+
+    def _hash(self, path: str, recorded: dict[str, Any], written: int) -> str | None:
+        """md5 of what lies at `path`, as DVC writes it; None where nothing does."""
+        full = self.root / path
+        if _untouched(full, recorded, written):
+            return str(recorded["md5"])
+        if path not in self._hashes:
+            self._hashes[path] = md5(full)
+        return self._hashes[path]
+
+
+def _relative(path: str, folder: str) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _untouched(path: Path, recorded: dict[str, Any], written: int) -> bool:
+    total = count = 0
+    try:
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        for file in files:
+            stat = file.stat()
+            if max(stat.st_mtime_ns, stat.st_ctime_ns) > written:
+                return False
+            total += stat.st_size
+            count += 1
+    except OSError:
+        return False
+    if path.is_dir() and count != recorded.get("nfiles", count):
+        return False
+    return count > 0 and total == recorded.get("size")
+
+
+def md5(path: Path) -> str | None:
+    """DVC's hash of a file, or of a folder with ".dir" at its end; None where there is none."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    if not path.is_dir():
+        return None
+    entries = [
+        {"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
+    ]
+    entries.sort(key=lambda entry: str(entry["relpath"]))
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two parameter values are equal, 1e-05 as text being the number that it means."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, str) != isinstance(b, str):
+        try:
+            return float(a) == float(b)
+        except (TypeError, ValueError):
+            return False
+    return bool(a == b)
+
+
+def project_nodes(params: RunParams) -> list[Node]:
+    """The nodes of the run's data set and of the run, in order."""
+    dataset = params.dataset
+    return [*dataset_nodes(dataset.name, generated=dataset.generate is not None), *run_nodes(params)]
+
+
+def of_run(root: Path, params: RunParams) -> list[NodeStatus]:
+    """The state of every stage of a run and its data set."""
+    return list(Inspector(root, params).states(project_nodes(params)))

@@ -1,0 +1,57 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from pipeline.status import NodeStatus
+
+if TYPE_CHECKING:
+    from pipeline.access import Run
+
+STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "failed": "red"}
+SAMPLES = 3
+
+
+def status_table(states: list[NodeStatus], every: bool) -> Table:
+    """A row a folder, its stages with their states; folders that are all done are counted alone."""
+    rows: dict[str, list[NodeStatus]] = {}
+    for status in states:
+        rows.setdefault(status.node.folder, []).append(status)
+    table = Table("folder", "stages", box=None)
+    finished = 0
+    for folder, found in rows.items():
+        if not every and "epochs/" in folder and all(status.state == "done" for status in found):
+            finished += 1
+            continue
+        cells = (f"[{STYLES[s.state]}]{s.node.stage} {s.state}[/]" for s in found)
+        table.add_row(folder, "  ".join(cells))
+    if finished:
+        table.add_row(f"{finished} more epochs", "[green]all done[/]")
+    return table
+
+
+def clusters_table(run: Run, epoch: int | str, most: int) -> Table:
+    """The largest clusters of an epoch, each with the paths closest to its centroid."""
+    clusters = run.clusters(epoch).head(most)
+    assignments = run.assignments(epoch)
+    paths = run.images()["path"].to_numpy()
+    labelled = "purity" in clusters
+    table = Table("cluster", "size", *(["label", "purity"] if labelled else []), "closest pictures", box=None)
+    for row in clusters.to_dict("records"):
+        members = assignments[assignments["cluster"] == row["cluster"]].nsmallest(SAMPLES, "distance")
+        samples = "  ".join(printable(paths[image]) for image in members["image"])
+        cells: list[Any] = [str(row["cluster"]), str(row["size"])]
+        if labelled:
+            cells += [printable(str(row["label"])), f"{row['purity']:.2f}"]
+        table.add_row(*cells, samples)
+    return table
+
+
+def printable(path: str) -> str:
+    """A path for people: bytes that are no text, and control characters, as escapes; no markup."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return safe.replace("[", "\\[")

@@ -1,0 +1,34 @@
+"""`verify`: every artifact of a run hashed and compared with its dvc.lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.lockfiles import readable_lock
+from pipeline.status import md5, project_nodes
+from stages.artifacts import load_run_params
+from stages.graph import run_folder
+from stages.report import Reporter
+
+
+def verify(root: Path, run: str, report: Reporter) -> list[str]:
+    """Paths of artifacts that are missing or differ from the recorded hash; each is told."""
+    params = load_run_params(root / run_folder(run))
+    wrong = []
+    count = 0
+    nodes = project_nodes(params)
+    for node in report.progress(nodes, f"verify {run}", len(nodes), lambda _: 1):
+        entry = (readable_lock(root / node.folder / "dvc.lock") or {}).get(node.stage)
+        if entry is None:
+            continue
+        for out in entry.get("outs", []):
+            path = root / node.folder / out["path"]
+            found = md5(path)
+            count += 1
+            if found != out["md5"]:
+                state = "is missing" if found is None else "differs"
+                name = f"{node.folder}/{out['path']}"
+                wrong.append(name)
+                report.say(f"{name} {state}: `python -m pipeline rerun {node.stage}` makes it again")
+    report.say(f"run {run}: {count} artifacts hashed, {len(wrong)} differ")
+    return wrong

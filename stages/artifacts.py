@@ -1,0 +1,135 @@
+"""Names, layout and readers of everything on disk.
+
+data/images/<dataset>/
+  pixels.zarr              uint8, one dimension: every picture whole, row-major HWC, one after the other
+  manifest.parquet         image, path (bytes), label (-1 unknown), chunk, offset, height, width, sha256
+  rejected.parquet         path, reason
+  pack.json                counts, size, classes, digests: what every later stage depends on
+  listing.json             digest of the folder's listing when it was packed (not tracked)
+data/runs/<run>/
+  params.yaml              the run's resolved parameters, made by `resolve`
+  epochs/0000/checkpoint.pt
+  epochs/0001/             features.zarr, pca.npz, whitened.zarr, centroids.npy, assignments.parquet,
+                           clustering.json, pseudolabels.parquet, trained/, checkpoint.pt, metrics.json
+  final/                   the clustering of the finished network
+  model.safetensors        the backbone
+  history.csv              a row an epoch, the last for final/
+  timings.csv  log.txt     not tracked
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from stages.chunks import ChunkReader
+from stages.errors import Refusal
+from stages.method.decode import centre_crop
+from stages.params import RunParams, validated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def find_root(start: Path) -> Path:
+    """The project's root: the closest folder at or above `start` that DVC was set up in."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / ".dvc").is_dir() and (folder / "params.yaml").is_file():
+            return folder
+    raise Refusal(f"{start} is not inside a clone of the project (no .dvc and params.yaml above it)")
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; floats such as 1e-5 may come as text, which `stages.params` understands."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.load(file, yaml.CSafeLoader)
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; restore it with git, or `python -m pipeline plan`") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise Refusal(f"{path} is no valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise Refusal(f"{path} holds no section of keys; restore it with git")
+    return content
+
+
+def load_run_params(folder: Path) -> RunParams:
+    """The resolved parameters in a run's folder."""
+    path = folder / "params.yaml"
+    if not path.exists():
+        raise Refusal(f"{path} is missing; `python -m pipeline run --run {folder.name}` makes it")
+    return validated(load_yaml(path), str(path))
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+    except ValueError:
+        raise Refusal(f"{path} is no valid JSON; `python -m pipeline status` says which stage makes it") from None
+    assert isinstance(content, dict)
+    return content
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+
+
+def remedy(stage: str, run: str | None, epoch: int | None) -> str:
+    """The command that makes a damaged artifact again."""
+    where = f" --run {run}" if run else ""
+    when = f" --epoch {epoch}" if epoch is not None else ""
+    return f"make it again with `python -m pipeline rerun {stage}{where}{when}`"
+
+
+class PackedImages:
+    """The packed pictures of a data set, row i being image i; read by memory map.
+
+    Attributes:
+        height, width: (N,) int32, pixels of each picture.
+        label: (N,) int64, the class of each, -1 where unknown.
+        classes: names of the classes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.info = load_json(folder / "pack.json")
+        self.classes: list[str] = self.info["classes"]
+        columns = ["label", "chunk", "offset", "height", "width"]
+        manifest = read_parquet(folder / "manifest.parquet", columns)
+        self.label = manifest["label"].to_numpy(np.int64)
+        self.height = manifest["height"].to_numpy(np.int32)
+        self.width = manifest["width"].to_numpy(np.int32)
+        self._chunk = manifest["chunk"].to_numpy(np.int64)
+        self._offset = manifest["offset"].to_numpy(np.int64)
+        again = f"make it again with `python -m pipeline rerun pack --dataset {folder.name}`"
+        self._pixels = ChunkReader(folder / "pixels.zarr", again)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, image: int) -> NDArray[np.uint8]:
+        """Picture `image` as a read-only (height, width, 3) uint8 view of the mapped file."""
+        start, height, width = self._offset[image], self.height[image], self.width[image]
+        pixels = self._pixels.map(int(self._chunk[image]))[start : start + height * width * 3]
+        return pixels.reshape(height, width, 3)
+
+    def centre_crop(self, image: int, size: int) -> NDArray[np.uint8]:
+        """The (size, size, 3) square in the middle of picture `image`."""
+        return centre_crop(self[image], size)
+
+    def paths(self) -> list[bytes]:
+        """Where each picture came from, as the bytes of its name."""
+        return read_parquet(self.folder / "manifest.parquet", ["path"])["path"].to_list()

@@ -1,0 +1,109 @@
+"""Verifies the trained network and publishes it with the epoch's metrics.
+
+reads   trained/, clustering.json and pseudolabels.parquet (where the epoch reclustered)
+writes  checkpoint.pt   a hard link to trained/checkpoint.pt; what the next epoch starts from
+        metrics.json    the epoch's row of history.csv
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stages.artifacts import load_json, read_parquet
+from stages.checkpoints import build, load
+from stages.errors import Refusal
+from stages.publish import space_told, write_json
+from stages.runner import Job, run_stage
+
+REVISION = 1
+
+
+def checkpoint(job: Job) -> None:
+    source = job.input("trained") / "checkpoint.pt"
+    verify(load(source), build(job.params.model).state_dict(), source)
+    metrics = _metrics(job)
+    _link(source, job.output("checkpoint"))
+    write_json(job.output("metrics"), metrics)
+
+
+def verify(content: dict[str, Any], expected: dict[str, torch.Tensor], path: Path) -> None:
+    """Refuses weights that are missing, of another shape or not finite."""
+    network = content["network"]
+    if network.keys() != expected.keys():
+        odd = sorted(network.keys() ^ expected.keys())[0]
+        raise Refusal(f"{path}: {odd} is missing or unknown; rerun train")
+    for name, value in network.items():
+        if value.shape != expected[name].shape:
+            raise Refusal(
+                f"{path}: {name} has shape {tuple(value.shape)} instead of {tuple(expected[name].shape)}; rerun train"
+            )
+        if not torch.isfinite(value).all():
+            raise Refusal(f"{path}: {name} is not finite; rerun train, with a lower train.lr if it returns")
+    for index, state in content["optimizer"].get("state", {}).items():
+        momentum = state.get("momentum_buffer")
+        if momentum is not None and not torch.isfinite(momentum).all():
+            raise Refusal(f"{path}: the momentum of parameter {index} is not finite; rerun train")
+
+
+def _metrics(job: Job) -> dict[str, Any]:
+    steps = read_parquet(job.input("trained") / "steps.parquet")
+    images = int(steps["images"].sum())
+    row: dict[str, Any] = {
+        "epoch": job.epoch,
+        "loss": float(np.average(steps["loss"], weights=steps["images"])),
+        "loss_first": float(steps["loss"].iloc[0]),
+        "loss_last": float(steps["loss"].iloc[-1]),
+        "accuracy": float(steps["correct"].sum() / images),
+        "images_trained": images,
+        "lr": float(steps["lr"].iloc[-1]),
+    }
+    clustering = load_json(job.input("clustering")) if job.reads("clustering") else None
+    labels = None
+    if job.reads("pseudolabels"):
+        labels = int(read_parquet(job.input("pseudolabels"), ["label"])["label"].max()) + 1
+    return row | {"labels": labels} | clustering_row(clustering)
+
+
+CLUSTERING_COLUMNS = (
+    "nmi_previous",
+    "nmi_labels",
+    "reassigned",
+    "knn_accuracy",
+    "clusters",
+    "used",
+    "empty",
+    "singletons",
+    "largest_share",
+    "entropy",
+    "collapsed",
+    "objective",
+    "iterations",
+    "rank",
+    "effective_rank",
+    "variance_kept",
+)
+
+
+def clustering_row(clustering: dict[str, Any] | None) -> dict[str, Any]:
+    """The measures of a clustering.json in one row, the objective as its last value; None without."""
+    if clustering is None:
+        return dict.fromkeys(CLUSTERING_COLUMNS)
+    row = {column: clustering[column] for column in CLUSTERING_COLUMNS}
+    row["objective"] = clustering["objective"][-1]
+    return row
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        with space_told(target, source.stat().st_size):
+            shutil.copyfile(source, target)
+
+
+if __name__ == "__main__":
+    run_stage(checkpoint)

@@ -1,0 +1,127 @@
+"""Clusters the whitened features (Eq. 2) and measures the clustering (section 4.1).
+
+reads   whitened.zarr, pca.npz, pack.json (labels, to measure), the previous assignments
+writes  centroids.npy         (k, dim) float32
+        assignments.parquet   image, cluster, distance (squared L2 to its centroid)
+        clustering.json       objective and splits per iteration, sizes, NMI, kNN accuracy, rank
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages.artifacts import read_parquet
+from stages.errors import Refusal
+from stages.method import measures
+from stages.method.kmeans import Clustering, kmeans, of_groups
+from stages.method.pic import power_iteration_clustering
+from stages.method.whitening import PCAWhitening
+from stages.publish import write_json, write_npy, write_parquet
+from stages.runner import Job, run_stage
+from stages.whiten import read as read_pca
+
+REVISION = 1
+
+KNN_ROWS = 10_000
+"""kNN accuracy is measured on at most this many images, spread evenly over the data set."""
+
+
+def cluster(job: Job) -> None:
+    rows = job.rows("whitened", "whiten").read()
+    images = job.packed()
+    found = _clustering(job, rows, images.label)
+    if (found.distance > 0).any() and not np.isfinite(found.distance).all():
+        raise Refusal(f"{job.input('whitened')}: distances are not finite; rerun whiten")
+    previous = None
+    if job.reads("previous"):
+        previous = read_parquet(job.input("previous"))["cluster"].to_numpy()
+        if len(previous) != len(rows):
+            raise Refusal(f"{job.input('previous')} is of other images; rerun the epoch that made it")
+    report = measured(found, rows, images.label, previous, read_pca(job.input("pca")))
+    _tell(job, report)
+    write_npy(job.output("centroids"), found.centroids)
+    frame = pd.DataFrame(
+        {
+            "image": np.arange(len(rows), dtype=np.int64),
+            "cluster": found.assignment.astype(np.int32),
+            "distance": found.distance.astype(np.float32),
+        }
+    )
+    write_parquet(job.output("assignments"), frame)
+    write_json(job.output("clustering"), report)
+    job.images = len(rows)
+
+
+def _clustering(job: Job, rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Clustering:
+    params = job.params.cluster
+    if params.method == "labels":
+        if (labels < 0).any():
+            raise Refusal("cluster.method: labels: some pictures have none; --set cluster.method=kmeans")
+        return of_groups(rows, np.unique(labels, return_inverse=True)[1])
+    if params.method == "pic":
+        pic = params.pic
+        if len(rows) <= pic.neighbours:
+            raise Refusal(f"cluster.pic.neighbours: {pic.neighbours} neighbours need more than {len(rows)} pictures")
+        groups = power_iteration_clustering(
+            rows, count=pic.neighbours, sigma=pic.sigma, alpha=pic.alpha, iterations=pic.iterations
+        )
+        return of_groups(rows, groups)
+    if params.k > len(rows):
+        raise Refusal(
+            f"cluster.k: {params.k} clusters for {len(rows)} pictures; --set cluster.k={len(rows) // 20 or 1}"
+        )
+    return kmeans(
+        rows,
+        params.k,
+        iterations=params.iterations,
+        seed=int(job.rng.integers(2**31)),
+        rng=job.rng,
+        gpu=job.params.device != "cpu",
+    )
+
+
+def measured(
+    found: Clustering,
+    rows: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    previous: NDArray[np.integer] | None,
+    pca: PCAWhitening,
+) -> dict[str, Any]:
+    """The content of clustering.json; measures that do not apply are None."""
+    known = labels >= 0
+    sample = np.unique(np.linspace(0, len(rows) - 1, min(KNN_ROWS, len(rows))).astype(np.int64))
+    sizes = measures.cluster_sizes(found.assignment, len(found.centroids))
+    return {
+        **sizes,
+        "collapsed": sizes["largest_share"] > measures.COLLAPSED_SHARE,
+        "iterations": len(found.splits),
+        "objective": found.objective,
+        "splits": found.splits,
+        "repaired": found.repaired,
+        "nmi_previous": None if previous is None else measures.nmi(previous, found.assignment),
+        "nmi_labels": measures.nmi(labels[known], found.assignment[known]) if known.any() else None,
+        "reassigned": None if previous is None else measures.reassigned_share(previous, found.assignment),
+        "knn_accuracy": measures.knn_accuracy(rows[sample], labels[sample]),
+        "rank": pca.rank,
+        "effective_rank": pca.effective_rank,
+        "variance_kept": pca.variance_kept,
+    }
+
+
+def _tell(job: Job, report: dict[str, Any]) -> None:
+    words = [f"{report['used']} clusters used, {report['empty']} empty"]
+    for key, name in (("nmi_previous", "NMI to the previous"), ("nmi_labels", "NMI to labels")):
+        if report[key] is not None:
+            words.append(f"{name} {report[key]:.3f}")
+    job.say(", ".join(words))
+    if report["collapsed"]:
+        job.say(
+            f"warning: the largest cluster holds {report['largest_share']:.0%} of the images: the "
+            "features have collapsed; lower train.lr, or change cluster.k"
+        )
+
+
+if __name__ == "__main__":
+    run_stage(cluster)

@@ -1,0 +1,40 @@
+"""The run's results in the forms that others read: backbone weights, and the table of epochs.
+
+reads   the last checkpoint.pt, each epoch's metrics.json, final/clustering.json
+writes  model.safetensors   the backbone, without any top layer
+        history.csv         a row an epoch, and the last row for final/, which has no losses
+"""
+
+import json
+
+import pandas as pd
+from safetensors.torch import save
+
+from stages.artifacts import load_json
+from stages.checkpoint import clustering_row
+from stages.checkpoints import load
+from stages.publish import write_bytes
+from stages.runner import Job, run_stage
+
+REVISION = 1
+
+
+def export(job: Job) -> None:
+    rows = [load_json(path) for path in job.inputs("metrics")]
+    last = rows[-1]["epoch"] if rows else _start(job)
+    rows.append({"epoch": last + 1} | clustering_row(load_json(job.input("clustering"))))
+    history = pd.DataFrame(rows)
+    write_bytes(job.output("history"), history.to_csv(index=False).encode())
+    state = load(job.input("network"))["network"]
+    # One key: safetensors orders several at random, and equal runs must give equal bytes.
+    about = {"deepcluster": json.dumps(job.params.model.model_dump(), sort_keys=True)}
+    tensors = {name: value.contiguous() for name, value in state.items()}
+    write_bytes(job.output("weights"), save(tensors, metadata=about))
+
+
+def _start(job: Job) -> int:
+    return int(job.input("network").parent.name)
+
+
+if __name__ == "__main__":
+    run_stage(export)

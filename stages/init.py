@@ -1,0 +1,25 @@
+"""The initialised network, which epoch 1 starts from (section 3.2: "sampled from a Gaussian").
+
+writes  epochs/0000/checkpoint.pt   network; an optimizer that has made no step
+"""
+
+import torch
+
+from stages.checkpoints import build
+from stages.method.networks import initialise
+from stages.publish import write_torch
+from stages.runner import Job, run_stage
+
+REVISION = 1
+
+
+def init(job: Job) -> None:
+    network = build(job.params.model)
+    initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
+    path = job.output("checkpoint")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_torch(path, {"network": network.state_dict(), "optimizer": {}})
+
+
+if __name__ == "__main__":
+    run_stage(init)

@@ -1,0 +1,68 @@
+"""Random resized crops and flips of section 3.4, drawn up front so that workers cannot matter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SCALE = (0.08, 1.0)
+RATIO = (3 / 4, 4 / 3)
+TRIES = 10
+
+
+@dataclass(frozen=True)
+class Crops:
+    """One crop per draw: corner and size in pixels, each (n,) int64, and flip (n,) bool."""
+
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    height: NDArray[np.int64]
+    width: NDArray[np.int64]
+    flip: NDArray[np.bool_]
+
+
+def random_crops(height: NDArray[Any], width: NDArray[Any], rng: np.random.Generator) -> Crops:
+    """torchvision's RandomResizedCrop and a fair flip for pictures of the given (n,) sizes.
+
+    Area uniform in .08 to 1 of the picture, aspect ratio log-uniform in 3/4 to 4/3; after ten
+    tries that do not fit, the largest centred crop of an allowed ratio.
+    """
+    height, width = height.astype(np.int64), width.astype(np.int64)
+    n = len(height)
+    h, w = _fallback(height, width)
+    top, left = (height - h) // 2, (width - w) // 2
+    waiting = np.arange(n)
+    for _ in range(TRIES):
+        area = height[waiting] * width[waiting] * rng.uniform(*SCALE, len(waiting))
+        ratio = np.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1]), len(waiting)))
+        new_w = np.rint(np.sqrt(area * ratio)).astype(np.int64)
+        new_h = np.rint(np.sqrt(area / ratio)).astype(np.int64)
+        place = rng.random((2, len(waiting)))
+        fits = (new_w > 0) & (new_w <= width[waiting]) & (new_h > 0) & (new_h <= height[waiting])
+        done = waiting[fits]
+        h[done], w[done] = new_h[fits], new_w[fits]
+        top[done] = (place[0, fits] * (height[done] - h[done] + 1)).astype(np.int64)
+        left[done] = (place[1, fits] * (width[done] - w[done] + 1)).astype(np.int64)
+        waiting = waiting[~fits]
+    return Crops(top, left, h, w, rng.random(n) < 0.5)
+
+
+def _fallback(height: NDArray[np.int64], width: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ratio = width / height
+    h = np.where(ratio < RATIO[0], np.rint(width / RATIO[0]), height).astype(np.int64)
+    w = np.where(ratio > RATIO[1], np.rint(height * RATIO[1]), width).astype(np.int64)
+    return h, w
+
+
+def resized_crop(
+    picture: NDArray[np.uint8], top: int, left: int, height: int, width: int, size: int
+) -> NDArray[np.uint8]:
+    """The crop of an (H, W, 3) picture, resized to (size, size, 3) by antialiased bilinear weights."""
+    crop = picture[top : top + height, left : left + width]
+    resized = Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized)

@@ -1,0 +1,72 @@
+"""Measures of a clustering: NMI (section 4.1), reassigned share, kNN accuracy, cluster sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.method.neighbours import nearest_others
+
+COLLAPSED_SHARE = 0.9
+"""A clustering whose largest cluster holds more than this is called collapsed."""
+
+
+def nmi(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
+    """I(A; B) / sqrt(H(A) H(B)), the paper's formula; within [0, 1].
+
+    None where both are a single cluster: then nothing is shared, and libraries that answer 1
+    would make a collapse look like convergence. 0 where one of them is.
+    """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    single = len(np.unique(a)) < 2, len(np.unique(b)) < 2
+    if all(single):
+        return None
+    if any(single):
+        return 0.0
+    return float(np.clip(normalized_mutual_info_score(a, b, average_method="geometric"), 0, 1))
+
+
+def reassigned_share(before: NDArray[np.integer], after: NDArray[np.integer]) -> float:
+    """Share of images that did not go where most of their old cluster went.
+
+    Cluster numbers mean nothing from one epoch to the next, so an image counts as reassigned
+    unless it lies in the new cluster that received most of its old one.
+    """
+    width = int(after.max()) + 1
+    pairs, counts = np.unique(before.astype(np.int64) * width + after, return_counts=True)
+    stayed = np.zeros(int(before.max()) + 1, np.int64)
+    np.maximum.at(stayed, pairs // width, counts)
+    return float(1 - stayed.sum() / len(before))
+
+
+def knn_accuracy(rows: NDArray[np.float32], labels: NDArray[np.integer], neighbours: int = 10) -> float | None:
+    """Share of rows whose class is the most frequent among their nearest other rows.
+
+    Rows without a label (-1) are left out; ties go to the smaller class. None with fewer than two
+    labelled rows.
+    """
+    known = labels >= 0
+    rows, labels = rows[known], labels[known]
+    if len(rows) < 2:
+        return None
+    near, _ = nearest_others(rows, min(neighbours, len(rows) - 1))
+    votes = np.zeros((len(rows), int(labels.max()) + 1), np.int32)
+    np.add.at(votes, (np.arange(len(rows))[:, None], labels[near]), 1)
+    return float((votes.argmax(1) == labels).mean())
+
+
+def cluster_sizes(assignment: NDArray[np.integer], k: int) -> dict[str, Any]:
+    """Counts of empty and single clusters, the largest share and the entropy (nats) of the sizes."""
+    sizes = np.bincount(assignment, minlength=k)
+    share = sizes[sizes > 0] / len(assignment)
+    return {
+        "clusters": len(sizes),
+        "used": int((sizes > 0).sum()),
+        "empty": int((sizes == 0).sum()),
+        "singletons": int((sizes == 1).sum()),
+        "largest_share": float(share.max()),
+        "entropy": float(-(share * np.log(share)).sum()),
+    }

@@ -1,0 +1,63 @@
+"""PCA-whitens an epoch's features ("PCA-reduced to 256 dimensions, whitened and l2-normalized", 3.4).
+
+reads   features.zarr    (N, d)
+writes  pca.npz          the transform, which applies to new images too
+        whitened.zarr    (N, dim) float32, rows of unit length
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.chunks import ChunkWriter
+from stages.errors import Refusal
+from stages.method.whitening import PCAWhitening
+from stages.publish import write_npz
+from stages.runner import Job, run_stage
+
+REVISION = 1
+
+
+def whiten(job: Job) -> None:
+    dim = job.params.whiten.dim
+    features = job.rows("features", "extract")
+    try:
+        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim)
+    except ValueError as error:
+        raise Refusal(f"{job.input('features')}: {error}; rerun extract, or start from another seed") from None
+    if pca.rank < dim:
+        job.say(f"rank {pca.rank} of {dim}: the other dimensions are zero")
+    save(job.output("pca"), pca)
+    out = ChunkWriter(job.output("whitened"), (features.chunk[0], dim), "float32")
+    out.write_all((pca.apply(block) for block in features.blocks()), len(features))
+    job.images = len(features)
+
+
+def save(path: Path, pca: PCAWhitening) -> None:
+    write_npz(
+        path,
+        mean=pca.mean,
+        components=pca.components,
+        eigenvalues=pca.eigenvalues,
+        total_variance=np.float64(pca.total_variance),
+        dim=np.int64(pca.dim),
+    )
+
+
+def read(path: Path) -> PCAWhitening:
+    """The transform in a pca.npz."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return PCAWhitening(
+                file["mean"],
+                file["components"],
+                file["eigenvalues"],
+                float(file["total_variance"]),
+                int(file["dim"]),
+            )
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+
+
+if __name__ == "__main__":
+    run_stage(whiten)
