@@ -4,11 +4,13 @@ reads   params.yaml of the root, pack.json (to check counts against), REVISION o
 writes  params.yaml of the run, which every other stage reads
 """
 
+from collections.abc import Iterator
+
 import yaml
 
-from stages.artifacts import load_json
+from stages.artifacts import load_json, load_yaml
 from stages.errors import Refusal
-from stages.graph import own_epochs
+from stages.graph import epoch_nodes, own_epochs
 from stages.params import RunParams, check_counts
 from stages.publish import write_bytes
 from stages.runner import Job, as_values, run_stage
@@ -16,13 +18,11 @@ from stages.runner import Job, as_values, run_stage
 
 def resolve(job: Job) -> None:
     params: RunParams = job.params.run
-    pack = load_json(job.input("pack"))
-    check_counts(params, pack["images"])
-    planned = planned_epochs(job)
-    if planned != list(own_epochs(params)):
+    check_counts(params, load_json(job.input("pack"))["images"])
+    for difference in _differences(job, params):
         raise Refusal(
-            f"params.yaml asks for {params.epochs} epochs and {max(planned, default=params.start)} are "
-            f"planned: `python -m pipeline plan --run {params.run}`, then again"
+            f"{difference}: `python -m pipeline plan --run {params.run}`, then again; a stage cannot "
+            "plan epochs for the `dvc repro` that runs it"
         )
     write_bytes(job.output("params"), render(params))
 
@@ -33,9 +33,20 @@ def render(params: RunParams) -> bytes:
     return (head + yaml.safe_dump(as_values(params), sort_keys=False)).encode()
 
 
-def planned_epochs(job: Job) -> list[int]:
-    """Epochs whose folder holds a dvc.yaml."""
-    return sorted(int(path.parent.name) for path in (job.folder / "epochs").glob("*/dvc.yaml"))
+def _differences(job: Job, params: RunParams) -> Iterator[str]:
+    """What the parameters ask for and the generated dvc.yaml files do not plan."""
+    folder = job.folder / "epochs"
+    planned = sorted(int(path.parent.name) for path in folder.glob("*/dvc.yaml"))
+    if planned != list(own_epochs(params)):
+        last = max(planned, default=params.start)
+        yield f"params.yaml asks for {params.epochs} epochs and {last} are planned"
+        return
+    for epoch in planned:
+        stages = set(load_yaml(folder / f"{epoch:04d}/dvc.yaml")["stages"])
+        expected = {node.stage for node in epoch_nodes(params, epoch)}
+        if stages not in (expected, {"pruned"}):
+            yield f"cluster.every: {params.cluster.every} is not what epoch {epoch} is planned for"
+            return
 
 
 if __name__ == "__main__":

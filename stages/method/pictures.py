@@ -5,8 +5,16 @@ picture's own format are drawn alike for each class, and the shapes cover about 
 half of it light and half dark. So neither mean colour nor raw pixels give the class away.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+Pattern = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
 
 # Everything is drawn this many times too large and shrunk, which smooths all edges at once.
 OVERSAMPLING = 2
@@ -22,7 +30,7 @@ CLUTTER_RADIUS = (0.04, 0.16)  # of the short side
 NOISE = 7.0  # standard deviation in grey levels
 
 # u points right and v down, float arrays (H, W) in periods; each gives a bool array (H, W).
-TEXTURES = {
+TEXTURES: dict[str, Pattern] = {
     "barred": lambda u, v: u % 1 < 0.5,
     "planked": lambda u, v: v % 1 < 0.5,
     "checked": lambda u, v: (u * 0.8 % 1 < 0.5) ^ (v * 0.8 % 1 < 0.5),
@@ -39,7 +47,7 @@ TEXTURES = {
 CENTRED = {"ringed", "spoked"}
 
 # x points right and y down, float arrays (H, W) in radii; each gives a bool array (H, W).
-SHAPES = {
+SHAPES: dict[str, Pattern] = {
     "disc": lambda x, y: np.hypot(x, y) < 0.93,
     "diamond": lambda x, y: abs(x) + abs(y) < 1.16,
     "square": lambda x, y: np.maximum(abs(x), abs(y)) < 0.82,
@@ -53,14 +61,14 @@ SHAPES = {
 }
 
 # One texture to each shape, so that either of the two is enough to tell a class.
-CLASSES = tuple(f"{texture} {shape}" for texture, shape in zip(TEXTURES, SHAPES))
+CLASSES = tuple(f"{texture} {shape}" for texture, shape in zip(TEXTURES, SHAPES, strict=True))
 
 
-def draw_picture(label: int, rng: np.random.Generator) -> np.ndarray:
+def draw_picture(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A picture of class CLASSES[label], uint8 array (H, W, 3), determined by rng alone."""
     height, width = _draw_size(rng)
     picture = _draw_ground(height * OVERSAMPLING, width * OVERSAMPLING, rng)
-    inside, figure = _draw_masks(label, *picture.shape[:2], rng)
+    inside, figure = _draw_masks(label, picture.shape[0], picture.shape[1], rng)
     # Which of the two tones is the light one must say nothing about the class.
     figure_is_light = rng.random() < 0.5
     picture[inside & figure] = _draw_tone(figure_is_light, rng)
@@ -70,14 +78,14 @@ def draw_picture(label: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(small + grain, 0, 255).astype(np.uint8)
 
 
-def _draw_size(rng):
+def _draw_size(rng: np.random.Generator) -> tuple[int, int]:
     """Height and width in pixels, landscape as often as portrait."""
     short = int(rng.integers(*SHORT_SIDE))
     long = int(short * rng.uniform(*ASPECT))
     return (short, long) if rng.random() < 0.5 else (long, short)
 
 
-def _draw_ground(height, width, rng):
+def _draw_ground(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A blend of four colours strewn with flat clutter, uint8 array (height, width, 3)."""
     corners = rng.integers(80, 176, (2, 2, 3), dtype=np.uint8)
     ground = Image.fromarray(corners).resize((width, height), Image.Resampling.BICUBIC)
@@ -87,16 +95,18 @@ def _draw_ground(height, width, rng):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         radius = short * rng.uniform(*CLUTTER_RADIUS)
         angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(n := rng.integers(2, 7)) / n
-        points = list(zip(x + radius * np.cos(angles), y + radius * np.sin(angles)))
-        colour = tuple(rng.integers(50, 206, 3).tolist())
+        points = list(zip(x + radius * np.cos(angles), y + radius * np.sin(angles), strict=True))
+        red, green, blue = rng.integers(50, 206, 3).tolist()
         if n == 2:
-            pen.line(points, fill=colour, width=short // 32)
+            pen.line(points, fill=(red, green, blue), width=short // 32)
         else:
-            pen.polygon(points, fill=colour)
+            pen.polygon(points, fill=(red, green, blue))
     return np.array(ground)
 
 
-def _draw_masks(label, height, width, rng):
+def _draw_masks(
+    label: int, height: int, width: int, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where the shape lies and where its texture is on, bool arrays (height, width) both."""
     texture, shape = CLASSES[label].split()
     short = min(height, width)
@@ -113,7 +123,7 @@ def _draw_masks(label, height, width, rng):
     return inside, figure
 
 
-def _draw_tone(light, rng):
+def _draw_tone(light: bool, rng: np.random.Generator) -> NDArray[np.float64]:
     """A random light or dark colour, float array (3,) of grey levels."""
     # The network sees the mean of the channels only: light and dark have to differ in it.
     mean = rng.uniform(165, 200) if light else rng.uniform(55, 90)

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-RANK_TOLERANCE = 1e-6
-"""Eigenvalues below this share of the largest are rounding of float32 sums, not structure."""
+RANK_TOLERANCE = 1e-12
+"""Eigenvalues below this share of the largest are rounding: that of float32 features, squared."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class PCAWhitening:
 
     Attributes:
         mean: (d,) float64.
-        components: (d, rank) float32, columns scaled by eigenvalue^-1/2, largest first.
+        components: (d, rank) float64, columns scaled by eigenvalue^-1/2, largest first.
         eigenvalues: (rank,) float64, variances along the components.
         total_variance: variance of the features summed over all d dimensions.
         dim: number of output dimensions; those beyond the rank are zero.
     """
 
     mean: NDArray[np.float64]
-    components: NDArray[np.float32]
+    components: NDArray[np.float64]
     eigenvalues: NDArray[np.float64]
     total_variance: float
     dim: int
@@ -65,11 +65,11 @@ class PCAWhitening:
         values, vectors = values[keep], vectors[:, keep]
         largest = vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
         components = vectors * (np.sign(largest) / np.sqrt(values))
-        return cls(mean, components.astype(np.float32), values, total, dim)
+        return cls(mean, components, values, total, dim)
 
     def apply(self, block: NDArray[np.floating]) -> NDArray[np.float32]:
         """(n, d) rows to (n, dim) float32 rows of unit length; a row equal to the mean stays zero."""
-        white = (block.astype(np.float32, copy=False) - self.mean.astype(np.float32)) @ self.components
+        white = (block - self.mean) @ self.components
         norm = np.linalg.norm(white, axis=1, keepdims=True)
         out = np.zeros((len(block), self.dim), np.float32)
         np.divide(white, norm, out=out[:, : self.rank], where=norm > 0)
@@ -79,18 +79,18 @@ class PCAWhitening:
 def _moments(blocks: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (d,) and covariance (d, d).
 
-    Products of a block are float32, shifted by the first block's mean so that they do not cancel;
-    sums over blocks are float64.
+    All sums are float64, and shifted by the first block's mean so that they do not cancel: a trained
+    network's features vary 10^8 times as much along the first component as along the 256th.
     """
     shift = sums = products = None
     count = 0
     for block in blocks:
         if shift is None:
-            shift = block.mean(0, dtype=np.float64).astype(np.float32)
+            shift = block.mean(0, dtype=np.float64)
             sums = np.zeros(len(shift))
             products = np.zeros((len(shift), len(shift)))
-        centred = block.astype(np.float32, copy=False) - shift
-        sums += centred.sum(0, dtype=np.float64)
+        centred = block - shift
+        sums += centred.sum(0)
         products += centred.T @ centred
         count += len(block)
     if shift is None or sums is None or products is None:

@@ -1,0 +1,81 @@
+"""What `extract` does with a batch: the features of the network, refused where they are no numbers."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.checkpoints import build, placed
+from stages.errors import Refusal
+from stages.extract import checked, embed
+from stages.method.networks import initialise
+from stages.params import ModelParams
+
+MODEL = ModelParams(architecture="alexnet", sobel=True, input=64, width=1 / 16)
+
+
+def network():
+    model = build(MODEL)
+    initialise(model, torch.Generator().manual_seed(0))
+    return placed(model.eval(), torch.device("cpu"))
+
+
+def pictures(n=5, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
+
+
+def test_features_are_those_of_the_second_hidden_layer_without_its_relu():
+    model, batch = network(), pictures()
+    seen = []
+    model.classifier[-1].register_forward_hook(lambda *call: seen.append(call[2]))
+    features = embed(model, batch, "float32")
+    assert isinstance(model.classifier[-1], torch.nn.Linear)
+    assert features.shape == (5, 256) and features.dtype == np.float32
+    np.testing.assert_array_equal(features, seen[0].numpy())
+    assert (features < 0).any()
+
+
+def test_pictures_with_channels_last_are_read_as_the_network_wants_them():
+    model, batch = network(), pictures()
+    with torch.inference_mode():
+        expected = model.features(torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))))
+    np.testing.assert_allclose(embed(model, batch, "float32"), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_picture_has_the_same_features_in_any_batch():
+    """In evaluation mode no batch statistics and no dropout reach the features."""
+    model, batch = network(), pictures()
+    one_by_one = np.concatenate([embed(model, batch[i : i + 1], "float32") for i in range(5)])
+    np.testing.assert_allclose(one_by_one, embed(model, batch, "float32"), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(embed(model, batch, "float32"), embed(model, batch, "float32"))
+
+
+def test_bf16_gives_float32_arrays_close_to_the_features():
+    model, batch = network(), pictures()
+    exact, rough = embed(model, batch, "float32"), embed(model, batch, "bf16")
+    assert rough.dtype == np.float32
+    assert not np.array_equal(exact, rough)
+    assert np.linalg.norm(exact - rough) < 0.03 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_features_that_are_not_finite_are_refused(value, dtype):
+    features = np.ones((3, 4), np.float32)
+    features[1, 2] = value
+    with pytest.raises(Refusal, match="train.lr"):
+        checked(features, dtype)
+
+
+@pytest.mark.parametrize("value", [65520.0, -1e6])
+def test_features_that_overflow_float16_are_refused_and_fit_float32(value):
+    features = np.full((3, 4), value, np.float32)
+    with pytest.raises(Refusal, match="extract.dtype"):
+        checked(features, "float16")
+    np.testing.assert_array_equal(checked(features, "float32"), features)
+
+
+def test_float16_is_stored_where_it_fits():
+    features = np.array([[1.5, -65504.0, 1e-3]], np.float32)
+    stored = checked(features, "float16")
+    assert stored.dtype == np.float16
+    np.testing.assert_allclose(stored, features, rtol=1e-3)

@@ -1,0 +1,137 @@
+"""Measures of a clustering, against the formulas written out."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier
+
+from stages.method.measures import cluster_sizes, knn_accuracy, nmi, reassigned_share
+
+
+def formula(a, b):
+    """I(A; B) / sqrt(H(A) H(B)) of section 4.1, from counts."""
+    n = len(a)
+    of_a, of_b, of_both = Counter(a), Counter(b), Counter(zip(a, b, strict=True))
+
+    def entropy(counts):
+        return -sum(c / n * math.log(c / n) for c in counts.values())
+
+    information = sum(c / n * math.log(c * n / (of_a[x] * of_b[y])) for (x, y), c in of_both.items())
+    return information / math.sqrt(entropy(of_a) * entropy(of_b))
+
+
+pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60)
+
+
+@settings(derandomize=True, deadline=None)
+@given(pairs)
+def test_nmi_is_the_papers_formula(pairs):
+    a, b = map(list, zip(*pairs, strict=True))
+    found = nmi(np.array(a), np.array(b))
+    if len(set(a)) == len(set(b)) == 1:
+        assert found is None
+    elif len(set(a)) == 1 or len(set(b)) == 1:
+        assert found == 0
+    else:
+        assert found == pytest.approx(formula(a, b), abs=1e-9)
+        assert 0 <= found <= 1
+
+
+@settings(derandomize=True, deadline=None)
+@given(pairs)
+def test_nmi_does_not_depend_on_the_order_or_on_names(pairs):
+    a, b = (np.array(side) for side in zip(*pairs, strict=True))
+    found = nmi(a, b)
+    assert nmi(b, a) == pytest.approx(found) if found is not None else nmi(b, a) is None
+    renamed = np.array([3, 1, 4, 0, 5, 9, 2])[a]
+    assert nmi(renamed, b) == pytest.approx(found) if found is not None else nmi(renamed, b) is None
+
+
+def test_nmi_of_a_clustering_with_itself_is_one():
+    a = np.random.default_rng(0).integers(0, 30, 500)
+    assert nmi(a, a) == pytest.approx(1)
+    assert nmi(a, (a + 7) % 30) == pytest.approx(1)
+
+
+def test_nmi_divides_by_the_geometric_mean_not_the_arithmetic():
+    # H(A) = log 4, H(B) = log 2, I = log 2: 1 / sqrt(2) and not 2 / 3.
+    assert nmi(np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1])) == pytest.approx(1 / math.sqrt(2))
+
+
+def test_a_collapse_does_not_look_like_convergence():
+    one, many = np.zeros(50, int), np.arange(50) % 5
+    assert nmi(one, one) is None
+    assert nmi(one, many) == 0
+    assert nmi(many, one) == 0
+
+
+def test_the_reassigned_share_counts_what_left_the_majority_of_its_cluster():
+    before = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+    after = np.array([5, 5, 5, 6, 3, 3, 5, 7, 8, 9])
+    # One of cluster 0 left, one of cluster 1, and of cluster 2 all but one.
+    assert reassigned_share(before, after) == pytest.approx(4 / 10)
+
+
+def test_nothing_is_reassigned_when_clusters_are_only_renamed_or_merged():
+    before = np.array([0, 1, 2, 0, 1, 2, 3])
+    assert reassigned_share(before, np.array([9, 4, 0, 9, 4, 0, 1])) == 0
+    assert reassigned_share(before, np.zeros(7, int)) == 0
+
+
+def test_the_reassigned_share_works_on_the_integers_of_stored_tables():
+    """cluster is int32 on disk; 10,000 x 10,000 pairs of clusters do not fit it when multiplied."""
+    before = np.array([60_000, 60_000, 1], np.int32)
+    after = np.array([60_000, 60_000, 59_999], np.int32)
+    assert reassigned_share(before, after) == 0
+
+
+def test_knn_accuracy_equals_leaving_each_row_out():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 150)
+    rows = (rng.standard_normal((150, 6)) + labels[:, None] * 0.5).astype(np.float32)
+    for neighbours in (1, 4, 10):
+        right = 0
+        for i in range(150):
+            others = np.arange(150) != i
+            classifier = KNeighborsClassifier(neighbours, algorithm="brute").fit(rows[others], labels[others])
+            right += classifier.predict(rows[i : i + 1])[0] == labels[i]
+        assert knn_accuracy(rows, labels, neighbours) == pytest.approx(right / 150)
+        assert 0.2 < right / 150 < 0.95
+
+
+def test_knn_accuracy_leaves_out_rows_without_a_label():
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((60, 4)).astype(np.float32)
+    labels = rng.integers(0, 3, 60)
+    hidden = np.where(np.arange(60) % 3 == 0, -1, labels)
+    assert knn_accuracy(rows, hidden) == knn_accuracy(rows[hidden >= 0], labels[hidden >= 0])
+
+
+def test_knn_accuracy_of_two_rows_and_of_fewer():
+    rows = np.eye(2, dtype=np.float32)
+    assert knn_accuracy(rows, np.array([3, 3])) == 1
+    assert knn_accuracy(rows, np.array([0, 1])) == 0
+    assert knn_accuracy(rows, np.array([0, -1])) is None
+    assert knn_accuracy(rows, np.array([-1, -1])) is None
+
+
+def test_cluster_sizes_by_hand():
+    found = cluster_sizes(np.array([0, 0, 0, 0, 0, 2, 2, 3]), 6)
+    entropy = -(5 / 8 * math.log(5 / 8) + 2 / 8 * math.log(2 / 8) + 1 / 8 * math.log(1 / 8))
+    assert found == {
+        "clusters": 6,
+        "used": 3,
+        "empty": 3,
+        "singletons": 1,
+        "largest_share": 5 / 8,
+        "entropy": pytest.approx(entropy),
+    }
+
+
+def test_one_cluster_has_no_entropy():
+    found = cluster_sizes(np.zeros(9, int), 1)
+    assert (found["used"], found["empty"], found["largest_share"], found["entropy"]) == (1, 0, 1, 0)

@@ -1,0 +1,180 @@
+"""PCA, whitening and l2-normalisation against the equation in float64 and against faiss."""
+
+import faiss
+import numpy as np
+import pytest
+
+from stages.method.whitening import PCAWhitening
+
+
+def features(n=600, d=40, seed=0):
+    """Correlated features with a mean far from zero and eigenvalues over two orders of magnitude."""
+    rng = np.random.default_rng(seed)
+    mix = rng.standard_normal((d, d)) * np.geomspace(1, 0.1, d)
+    return (rng.standard_normal((n, d)) @ mix + rng.uniform(-20, 20, d)).astype(np.float32)
+
+
+def whitened(rows, dim):
+    """diag(eigenvalue^-1/2) V^T (x - mean), by the singular values of the centred rows in float64."""
+    centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
+    _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+    return centred @ axes[:dim].T / (singular[:dim] / np.sqrt(len(rows)))
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def up_to_sign(a, b):
+    return a * np.sign((a * b).sum(0))
+
+
+def blocks(rows, size):
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+@pytest.mark.parametrize("dim", [12, 40])
+def test_the_whitened_features_have_identity_covariance(dim):
+    rows = features()
+    pca = PCAWhitening.fit(blocks(rows, 100), dim)
+    white = (rows.astype(np.float64) - pca.mean) @ pca.components.astype(np.float64)
+    np.testing.assert_allclose(white.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(dim), atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [12, 40])
+def test_whitening_equals_a_float64_version_up_to_sign(dim):
+    rows = features()
+    ours = PCAWhitening.fit(blocks(rows, 100), dim).apply(rows)
+    expected = unit(whitened(rows, dim))
+    np.testing.assert_allclose(ours, up_to_sign(expected, ours), atol=2e-3)
+
+
+def test_whitening_agrees_with_faiss_up_to_sign():
+    rows = features()
+    # faiss takes eigen_power as its third positional argument only.
+    theirs = faiss.PCAMatrix(40, 16, -0.5)
+    theirs.train(rows)
+    expected = unit(theirs.apply(rows))
+    ours = PCAWhitening.fit(blocks(rows, 100), 16).apply(rows)
+    np.testing.assert_allclose(ours, up_to_sign(expected, ours), atol=2e-3)
+
+
+def test_every_row_has_unit_length():
+    rows = features()
+    white = PCAWhitening.fit([rows], 16).apply(rows)
+    assert white.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(white, axis=1), 1, atol=1e-6)
+
+
+def test_the_sign_of_a_component_is_that_of_its_largest_entry():
+    """Otherwise the same features could give other bytes with another eigensolver."""
+    components = PCAWhitening.fit([features()], 16).components
+    assert (components[np.abs(components).argmax(0), np.arange(16)] > 0).all()
+
+
+def test_the_size_of_a_block_does_not_matter_beyond_rounding():
+    rows = features()
+    whole = PCAWhitening.fit([rows], 16)
+    for size in (1, 7, 599):
+        parts = PCAWhitening.fit(blocks(rows, size), 16)
+        np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-6)
+        np.testing.assert_allclose(parts.eigenvalues, whole.eigenvalues, rtol=1e-4)
+        np.testing.assert_allclose(parts.apply(rows), whole.apply(rows), atol=1e-3)
+        applied = np.concatenate([whole.apply(block) for block in blocks(rows, size)])
+        np.testing.assert_allclose(applied, whole.apply(rows), atol=1e-5)
+
+
+def test_features_far_from_zero_lose_no_variance_to_cancellation():
+    """In float32 the sum of squares minus the square of the mean would be nothing but rounding here."""
+    rows = features() + np.float32(3000)
+    pca = PCAWhitening.fit(blocks(rows, 100), 40)
+    np.testing.assert_allclose(pca.total_variance, rows.astype(np.float64).var(0).sum(), rtol=1e-4)
+
+
+def test_eigenvalues_and_the_variance_kept_are_those_of_the_covariance():
+    rows = features()
+    pca = PCAWhitening.fit([rows], 10)
+    expected = np.linalg.eigvalsh(np.cov(rows.T.astype(np.float64), bias=True))[::-1]
+    np.testing.assert_allclose(pca.eigenvalues, expected[:10], rtol=1e-4)
+    assert pca.variance_kept == pytest.approx(expected[:10].sum() / expected.sum(), rel=1e-4)
+    share = expected[:10] / expected[:10].sum()
+    assert pca.effective_rank == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-4)
+
+
+def test_the_effective_rank_of_equal_eigenvalues_is_their_number():
+    corners = np.concatenate([np.eye(8), -np.eye(8)]).astype(np.float32)
+    assert PCAWhitening.fit([corners], 8).effective_rank == pytest.approx(8)
+
+
+def test_constant_columns_do_not_become_dimensions():
+    rng = np.random.default_rng(0)
+    rows = np.empty((1000, 512), np.float32)
+    varying = rng.permutation(512)[:100]
+    rows[:] = rng.uniform(-5, 5, 512)
+    rows[:, varying] = rng.standard_normal((1000, 100))
+    pca = PCAWhitening.fit(blocks(rows, 128), 256)
+    assert pca.rank == 100
+    white = pca.apply(rows)
+    assert white.shape == (1000, 256)
+    assert np.isfinite(white).all()
+    assert (white[:, 100:] == 0).all()
+    np.testing.assert_allclose(np.linalg.norm(white, axis=1), 1, atol=1e-5)
+    expected = unit(whitened(rows[:, varying], 100))
+    np.testing.assert_allclose(white[:, :100] @ white[:, :100].T, expected @ expected.T, atol=2e-3)
+
+
+def test_fewer_images_than_dimensions_give_one_dimension_less_than_images():
+    rows = features(n=30, d=64)
+    pca = PCAWhitening.fit(blocks(rows, 8), 48)
+    assert pca.rank == 29
+    white = pca.apply(rows)
+    assert white.shape == (30, 48)
+    assert np.isfinite(white).all()
+    expected = unit(whitened(rows, 29))
+    np.testing.assert_allclose(white[:, :29] @ white[:, :29].T, expected @ expected.T, atol=5e-3)
+
+
+def test_more_dimensions_kept_than_there_are_leaves_zeros():
+    rows = features(d=20)
+    white = PCAWhitening.fit([rows], 32).apply(rows)
+    assert white.shape == (600, 32)
+    assert (white[:, 20:] == 0).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e6])
+@pytest.mark.parametrize("size", [3, 250, 1000])
+def test_equal_rows_are_refused(value, size):
+    rows = np.full((1000, 16), value, np.float32) * np.linspace(0.5, 2, 16, dtype=np.float32)
+    with pytest.raises(ValueError, match="all features are equal"):
+        PCAWhitening.fit(blocks(rows, size), 8)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+# inf - inf is the very thing under test
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_features_that_are_not_finite_are_refused(value):
+    rows = features()
+    rows[333, 5] = value
+    with pytest.raises(ValueError, match="not finite"):
+        PCAWhitening.fit(blocks(rows, 100), 8)
+
+
+def test_no_features_are_refused():
+    with pytest.raises(ValueError, match="no features"):
+        PCAWhitening.fit([], 8)
+
+
+def test_a_row_equal_to_the_mean_stays_zero():
+    """Dividing by its length, as the reference does, would make it NaN."""
+    rows = np.concatenate([np.eye(6), -np.eye(6), np.zeros((1, 6))]).astype(np.float32) + np.float32(2)
+    white = PCAWhitening.fit([rows], 4).apply(rows)
+    assert np.isfinite(white).all()
+    assert (white[-1] == 0).all()
+
+
+def test_float16_features_are_summed_in_more_than_float16():
+    rows = features().astype(np.float16)
+    half = PCAWhitening.fit(blocks(rows, 100), 16)
+    full = PCAWhitening.fit(blocks(rows.astype(np.float32), 100), 16)
+    np.testing.assert_array_equal(half.apply(rows), full.apply(rows.astype(np.float32)))

@@ -1,0 +1,179 @@
+"""params.yaml as people write it: changed key by key, with everything else left as it was."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from pipeline.settings import Settings
+from stages.errors import Refusal
+from stages.params import resolve
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    return tmp_path
+
+
+def written(root: Path) -> str:
+    return (root / "params.yaml").read_text(encoding="utf-8")
+
+
+def difference(before: str, after: str) -> list[str]:
+    """Lines that were removed or added, without their place."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+    return [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
+
+
+def test_saving_without_a_change_writes_nothing(root):
+    before = (root / "params.yaml").stat().st_mtime_ns
+    assert Settings(root).save() is False
+    assert (root / "params.yaml").stat().st_mtime_ns == before
+
+
+def test_a_changed_key_keeps_comments_and_the_order_of_keys(root):
+    before = written(root)
+    settings = Settings(root)
+    settings.set_text("demo", "train.lr=0.125")
+    settings.put("runs.demo.epochs", 7)
+    assert settings.save() is True
+    removed = [line for line in difference(before, written(root)) if line.startswith("-")]
+    assert [line.split("#")[0].strip("- ") for line in removed] == ["demo: {}"]
+    values = yaml.safe_load(written(root))
+    assert values["runs"]["demo"] == {"train": {"lr": 0.125}, "epochs": 7}
+    assert list(values) == list(yaml.safe_load(before))
+
+
+def test_a_new_run_changes_no_line_that_was_there(root):
+    before = written(root)
+    settings = Settings(root)
+    settings.put("datasets.mine", {"path": "/pictures", "size": 72, "labels": True, "chunk_mib": 8})
+    settings.put("runs.mine", {"dataset": "mine", "cluster": {"k": 20}})
+    settings.save()
+    assert not [line for line in difference(before, written(root)) if line.startswith("-")]
+
+
+def test_a_key_of_one_run_leaves_the_runs_that_share_its_yaml_anchor_alone(root):
+    # The paper's runs share sections by anchor; an edit of one must not retrain the others for days.
+    content = yaml.safe_load(written(root))
+    others = {run: resolve(content, run) for run in content["runs"] if run != "imagenet-vgg16"}
+    for assignment in ("train.lr=0.5", "cluster.k=77"):
+        settings = Settings(root)
+        settings.set_text("imagenet-vgg16", assignment)
+        settings.save()
+    reread = Settings(root)
+    changed = reread.resolve("imagenet-vgg16")
+    assert (changed.train.lr, changed.cluster.k) == (0.5, 77)
+    for run, params in others.items():
+        assert reread.resolve(run).model_dump(exclude={"revision"}) == params.model_dump(exclude={"revision"})
+
+
+def test_the_run_that_defines_an_anchor_is_changed_alone_too(root):
+    content = yaml.safe_load(written(root))
+    settings = Settings(root)
+    settings.set_text("imagenet-alexnet", "train.lr=0.5")
+    settings.save()
+    assert Settings(root).resolve("imagenet-alexnet").train.lr == 0.5
+    assert Settings(root).resolve("imagenet-vgg16").train.lr == resolve(content, "imagenet-vgg16").train.lr
+
+
+@given(st.floats(min_value=1e-300, max_value=1e300, allow_nan=False))
+def test_a_float_is_a_float_to_readers_of_yaml_1_1_and_1_2(tmp_path_factory, value):
+    root = tmp_path_factory.mktemp("floats")
+    (root / "params.yaml").write_text("train: {lr: 0.1}\nruns: {demo: {}}\n")
+    settings = Settings(root)
+    settings.put("runs.demo.train", {"lr": value})
+    settings.save()
+    old = yaml.safe_load(written(root))["runs"]["demo"]["train"]["lr"]
+    new = YAML(typ="safe").load(written(root))["runs"]["demo"]["train"]["lr"]
+    assert (type(old), old) == (float, value)
+    assert (type(new), new) == (float, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.000001", 1e-6), ("1e-5", 1e-5), ("5e-2", 0.05), ("1e5", 1e5), ("1E-5", 1e-5), ("2", 2.0)]
+)
+def test_a_number_given_by_set_is_that_number_after_a_write(root, text, value):
+    settings = Settings(root)
+    settings.set_text("demo", f"train.weight_decay={text}")
+    settings.save()
+    assert float(yaml.safe_load(written(root))["runs"]["demo"]["train"]["weight_decay"]) == value
+    assert Settings(root).resolve("demo").train.weight_decay == value
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("5e-2", 0.05), ("1e5", 1e5)])
+def test_a_number_typed_without_a_point_is_that_number_to_both_kinds_of_reader(root, text, value):
+    edited = (
+        written(root).replace("    demo: {}", "  demo: {}").replace("  demo: {}", f"  demo: {{train: {{lr: {text}}}}}")
+    )
+    (root / "params.yaml").write_text(edited)
+    assert Settings(root).resolve("demo").train.lr == value
+    assert resolve(yaml.safe_load(edited), "demo").train.lr == value
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "true", "'abc'", "abc", "", "[0.1]"])
+def test_a_value_that_is_no_number_is_refused_with_its_key(root, text):
+    settings = Settings(root)
+    settings.set_text("demo", f"train.lr={text}")
+    with pytest.raises(Refusal, match=r"train\.lr") as refused:
+        settings.resolve("demo")
+    assert "\n" not in str(refused.value)
+
+
+def test_set_goes_to_the_run_that_was_named(root):
+    settings = Settings(root)
+    settings.set_text("imagenet-vgg16", " seed = 3 ")
+    assert settings.content["runs"]["imagenet-vgg16"]["seed"] == 3
+    assert settings.resolve("imagenet-vgg16").seed == 3
+    assert settings.resolve("demo").seed == 0
+
+
+def test_set_of_a_data_sets_key_goes_to_the_data_set(root):
+    settings = Settings(root)
+    settings.set_text("demo", "datasets.demo.size=96")
+    assert settings.content["datasets"]["demo"]["size"] == 96
+    assert settings.content["runs"]["demo"] == {}
+    assert settings.resolve("demo").dataset.size == 96
+
+
+@pytest.mark.parametrize("assignment", ["train.lr", "=0.1", ""])
+def test_an_assignment_without_key_or_value_is_refused_with_an_example(root, assignment):
+    with pytest.raises(Refusal, match=r"--set train\.lr=0\.1"):
+        Settings(root).set_text("demo", assignment)
+
+
+def test_an_unknown_key_is_refused_with_the_one_that_was_meant(root):
+    settings = Settings(root)
+    settings.set_text("demo", "train.learning_rate=0.1")
+    with pytest.raises(Refusal, match=r"train\.learning_rate: no such key"):
+        settings.resolve("demo")
+    other = Settings(root)
+    other.set_text("demo", "train.weight-decay=0.1")
+    with pytest.raises(Refusal, match=r"did you mean train\.weight_decay"):
+        other.resolve("demo")
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"- a\n- b\n", b"", b"\xff\xfe", b"a: 1\na: 2\n"])
+def test_a_params_yaml_that_cannot_be_read_is_one_line(tmp_path, content):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(Refusal, match=r"params\.yaml") as refused:
+        Settings(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_path_that_looks_like_another_type_stays_text(root):
+    for path in ("1e5", "true", "null", "2024-01-01", "a: b # c", "été", "'quoted'", " leading"):
+        settings = Settings(root)
+        settings.put("datasets.mine", {"path": path, "size": 72})
+        settings.save()
+        for content in (yaml.safe_load(written(root)), YAML(typ="safe").load(written(root))):
+            assert content["datasets"]["mine"]["path"] == path
