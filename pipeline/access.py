@@ -253,7 +253,7 @@ class Run:
         path = self.folder / "timings.csv"
         if not path.exists():
             raise Refusal(f"{path} is missing: no stage of run {self.name} was run here")
-        return pd.read_csv(path, dtype={"epoch": "str", "images_per_s": "float64"})
+        return pd.read_csv(path, dtype={"epoch": "str", "peak_anon_mb": "float64", "images_per_s": "float64"})
 
     def _packed(self) -> PackedImages:
         return PackedImages(self.root / dataset_folder(self.params.dataset.name))
@@ -311,7 +311,7 @@ def runs(root: Path) -> pd.DataFrame:
         except Refusal:
             pass
         rows.append(row | {"gigabytes": disk(root / run_folder(name)) / 1e9})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"planned": "Int64", "nmi_labels": "float64"})
 
 
 def disk(folder: Path) -> int:

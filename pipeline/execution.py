@@ -10,31 +10,27 @@ from pathlib import Path
 
 from pipeline.recorder import Recorder
 from stages.errors import Refusal
-from stages.graph import Node, dataset_nodes, figures_node, run_folder
+from stages.graph import Node, dataset_folder, dataset_nodes, run_folder
 from stages.locks import only_writer
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter
 from stages.runner import dataset_job, execute, run_job
 
-DEMO = "demo"
-"""The run that the root's dvc.yaml draws figures of."""
-
 
 class Engine:
-    """Executes the nodes of one run, skipping what DVC finds up to date.
+    """Executes nodes, skipping what DVC finds up to date.
 
-    Holds the run's lock and its data set's from entry to exit.
+    Holds the lock of `run`, where one is named, from entry to exit; that of a data set only while
+    it is packed, so that several runs on one data set can go on side by side.
     """
 
-    def __init__(self, root: Path, run: str, dataset: str, report: Reporter) -> None:
-        self.root, self.report = root, report
-        self.run, self.dataset = run, dataset
+    def __init__(self, root: Path, run: str | None, report: Reporter) -> None:
+        self.root, self.run, self.report = root, run, report
         self._held = ExitStack()
 
     def __enter__(self) -> Engine:
-        self._held.enter_context(only_writer(self.root / run_folder(self.run), f"run {self.run}"))
-        images = self.root / "data/images" / self.dataset
-        self._held.enter_context(only_writer(images, f"data set {self.dataset}"))
+        if self.run is not None:
+            self._held.enter_context(only_writer(self.root / run_folder(self.run), f"run {self.run}"))
         self.recorder = Recorder(self.root)
         self._held.callback(self.recorder.close)
         return self
@@ -42,9 +38,14 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def pack(self, dataset: DatasetParams, *, force: bool = False) -> int:
+    def pack(self, dataset: DatasetParams, *, force: str | None = None) -> int:
+        """Packs a data set where it is not up to date, the stage `force` in any case; how many ran."""
         nodes = dataset_nodes(dataset.name, generated=dataset.generate is not None)
-        return self.execute(nodes, None, forced={nodes[-1].id} if force else set())
+        forced = {node.id for node in nodes if node.stage == force}
+        if not forced and not any(self.recorder.changed(node) for node in nodes):
+            return 0
+        with only_writer(self.root / dataset_folder(dataset.name), f"data set {dataset.name}"):
+            return self.execute(nodes, None, forced)
 
     def execute(
         self,
@@ -75,8 +76,3 @@ class Engine:
             self.report.note(traceback.format_exc())
             raise
         self.recorder.record(node)
-
-
-def demo_figures(params: RunParams) -> list[Node]:
-    """The root's stage, which belongs to the demo alone."""
-    return [figures_node(params.run, params.dataset.name)] if params.run == DEMO else []

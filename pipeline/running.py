@@ -126,22 +126,24 @@ def plan(root: Path, request: Request, report: Reporter) -> Planned:
 
 def run(root: Path, request: Request, report: Reporter) -> RunParams:
     """Computes what is not up to date, in this process, recording each stage."""
-    from pipeline.execution import Engine, demo_figures
+    from pipeline.execution import Engine
 
     prepared = prepare(root, request)
     params = prepared.params
+    # From here on the run exists; what was refused before leaves no folder behind.
+    report.log = root / run_folder(params.run) / "log.txt"
     for line in [*prepared.lines, needs.refuse_device(params)]:
         if line:
             report.say(line)
     started = time.monotonic()
-    with Engine(root, params.run, params.dataset.name, report) as engine:
+    with Engine(root, params.run, report) as engine:
         prepared.settings.save()
         write_dataset(root, params.dataset)
         count = engine.pack(params.dataset)
         # Pictures may have been rejected: what was checked against the listing is checked again.
         check_counts(params, int(load_json(root / dataset_folder(params.dataset.name) / "pack.json")["images"]))
         write_run(root, params)
-        nodes = [*run_nodes(params), *demo_figures(params)]
+        nodes = list(run_nodes(params))
         count += engine.execute(report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1), params)
     report.say(
         f"run {params.run}: {count} stages run in {duration(time.monotonic() - started)}, all "
@@ -166,9 +168,9 @@ def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool
         )
     if len(chosen) > 1:
         raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
-    with Engine(root, run_name, params.dataset.name, report) as engine:
+    with Engine(root, run_name, report) as engine:
         if stage in ("generate", "pack"):
-            engine.execute(chosen, None, {chosen[0].id})
+            engine.pack(params.dataset, force=stage)
         else:
             engine.execute(chosen, params, {chosen[0].id})
         if follow:
@@ -190,5 +192,5 @@ def rerun_pack(root: Path, dataset: str, report: Reporter) -> None:
 
     params = load_dataset_params(root, dataset)
     write_dataset(root, params)
-    with Engine(root, dataset, dataset, report) as engine:
-        engine.pack(params, force=True)
+    with Engine(root, None, report) as engine:
+        engine.pack(params, force="pack")

@@ -18,6 +18,9 @@ CLUSTERING_STAGES = ("extract", "whiten", "cluster")
 TRAINING_STAGES = ("train", "checkpoint")
 EPOCH_STAGES = (*CLUSTERING_STAGES, "pseudolabel", *TRAINING_STAGES)
 
+DEMO = "demo"
+"""The run whose figures are the root's own stage."""
+
 REVISED_STAGES = ("init", *EPOCH_STAGES, "export")
 """Stages of a run whose module holds a REVISION, raised when its results change."""
 
@@ -304,3 +307,5 @@ def run_nodes(params: RunParams) -> Iterator[Node]:
         yield from epoch_nodes(params, epoch)
     yield from final_nodes(params)
     yield export_node(params)
+    if params.run == DEMO:
+        yield figures_node(params.run, params.dataset.name)

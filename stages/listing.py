@@ -26,11 +26,8 @@ class Entry:
     size: int
     mtime_ns: int
 
-    @property
-    def folder(self) -> bytes | None:
-        """The first folder level of the name: the class, as torchvision's ImageFolder has it."""
-        first, separator, _ = self.name.partition(b"/")
-        return first if separator else None
+    folder: bytes | None = None
+    """The first folder level of the name: the class, as torchvision's ImageFolder has it; none in a list."""
 
 
 @dataclass
@@ -125,7 +122,9 @@ def _add(listing: Listing, name: bytes, path: bytes, status: os.stat_result, see
         listing.ignored[ending or "no ending"] += 1
         return
     seen.add((status.st_dev, status.st_ino))
-    listing.entries.append(Entry(name, path, status.st_size, status.st_mtime_ns))
+    first, separator, _ = name.partition(b"/")
+    folder = first if separator else None
+    listing.entries.append(Entry(name, path, status.st_size, status.st_mtime_ns, folder))
 
 
 def _list_file(source: Path) -> Listing:

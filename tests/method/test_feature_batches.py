@@ -62,14 +62,14 @@ def test_bf16_gives_float32_arrays_close_to_the_features():
 def test_features_that_are_not_finite_are_refused(value, dtype):
     features = np.ones((3, 4), np.float32)
     features[1, 2] = value
-    with pytest.raises(Refusal, match="train.lr"):
+    with pytest.raises(Refusal, match=r"train\.lr"):
         checked(features, dtype)
 
 
 @pytest.mark.parametrize("value", [65520.0, -1e6])
 def test_features_that_overflow_float16_are_refused_and_fit_float32(value):
     features = np.full((3, 4), value, np.float32)
-    with pytest.raises(Refusal, match="extract.dtype"):
+    with pytest.raises(Refusal, match=r"extract\.dtype"):
         checked(features, "float16")
     np.testing.assert_array_equal(checked(features, "float32"), features)
 

@@ -90,8 +90,9 @@ def test_close_vectors_are_assigned_as_in_float64_all_at_once_and_one_by_one(row
     distances = squared_distances(rows, centroids)
     chosen = distances[np.arange(5000), assignment]
     assert (np.sqrt(chosen) - np.sqrt(distances.min(1))).max() <= 1e-6
+    assert len(set(assignment)) == 50
     # The squares themselves are near 1e-9: a bound of 1e-6 on them would allow anything.
-    assert (chosen / distances.min(1)).max() <= 1 + 1e-6
+    assert (chosen <= distances.min(1) * (1 + 1e-6) + 1e-18).all()
 
 
 def test_new_vectors_are_assigned_as_in_float64_too():
@@ -110,7 +111,8 @@ def test_copies_of_one_point_and_one_other_are_two_clusters(seed):
     found = run(rows, 2, seed=seed)
     assert found.assignment[-1] != found.assignment[0]
     assert (found.assignment[:-1] == found.assignment[0]).all()
-    assert found.objective[-1] == pytest.approx(0, abs=1e-12)
+    # faiss adds 248 copies up in float32: the mean is off by some 1e-6 of its length.
+    assert found.objective[-1] == pytest.approx(0, abs=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -123,7 +125,15 @@ def test_fewer_distinct_points_than_clusters_leave_the_rest_empty(seed):
     np.testing.assert_array_equal(found.assignment, np.tile(found.assignment[:50], 20))
     assert len(set(found.assignment[:50])) == 50
     assert np.unique(dense_labels(found.assignment)).tolist() == list(range(50))
-    assert found.objective[-1] == pytest.approx(0, abs=1e-12)
+    # faiss moves the centroid of a split cluster by 1/1024 of its length, and stops there.
+    assert found.distance.max() <= 1.001 / 1024**2
+
+
+def test_copies_of_a_single_point_are_not_split():
+    found = run(np.ones((20, 4), np.float32), 3)
+    assert len(set(found.assignment)) == 1
+    assert found.repaired == 0
+    assert found.objective[-1] == pytest.approx(0, abs=1e-10)
 
 
 def test_as_many_clusters_as_points_give_each_its_own():
@@ -141,8 +151,8 @@ def test_one_cluster_is_the_mean():
     np.testing.assert_allclose(found.centroids[0], rows.mean(0, dtype=np.float64), atol=1e-6)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.lists(st.tuples(*[st.integers(0, 4)] * 2), min_size=2, max_size=40), st.data())
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 2), min_size=2, max_size=25), st.data())
 def test_as_many_clusters_are_used_as_there_are_distinct_points(points, data):
     """Few places on a grid, so that copies and empty clusters are the rule."""
     rows = np.array(points, np.float32)

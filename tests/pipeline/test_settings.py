@@ -112,9 +112,8 @@ def test_a_number_given_by_set_is_that_number_after_a_write(root, text, value):
 
 @pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("5e-2", 0.05), ("1e5", 1e5)])
 def test_a_number_typed_without_a_point_is_that_number_to_both_kinds_of_reader(root, text, value):
-    edited = (
-        written(root).replace("    demo: {}", "  demo: {}").replace("  demo: {}", f"  demo: {{train: {{lr: {text}}}}}")
-    )
+    edited = written(root).replace("  demo: {}", f"  demo: {{train: {{lr: {text}}}}}")
+    assert edited != written(root)
     (root / "params.yaml").write_text(edited)
     assert Settings(root).resolve("demo").train.lr == value
     assert resolve(yaml.safe_load(edited), "demo").train.lr == value

@@ -53,7 +53,9 @@ def project_with(root: Path, source: str, **dataset: Any) -> Path:
     """A bare project whose data set `mine` is at `source`; returns the folder that it is packed into."""
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["datasets"]["mine"] = {"path": source, "size": 20, "labels": True, "chunk_mib": 1} | dataset
+    content["datasets"]["mine"] = {"path": source, "size": 32, "labels": True, "chunk_mib": 1} | dataset
+    # A run that the pictures are large enough for.
+    content["runs"]["mine"] = {"dataset": "mine", "model": {"architecture": "vgg16", "input": 32}}
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     return root / "data/images/mine"
 
@@ -105,6 +107,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def published(folder: Path) -> list[str]:
+    """Names in a stage's folder that others would take for finished."""
+    if not folder.exists():
+        return []
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -132,7 +137,7 @@ def save(path: Path, image: Image.Image, **options: Any) -> Path:
     return path
 
 
-def folder_of_pictures(folder: Path, count: int, side: int = 20) -> Path:
+def folder_of_pictures(folder: Path, count: int, side: int = 32) -> Path:
     """`count` pictures in two class folders, none like another."""
     for number in range(count):
         save(folder / "ab"[number % 2] / f"{number:04d}.png", picture(side, side + number % 7, number))

@@ -109,7 +109,7 @@ def test_an_adobe_cmyk_jpeg_is_not_a_negative():
 
 def test_palette_colours_are_looked_up():
     image = Image.new("P", (20, 20), 7)
-    image.putpalette(bytes(sum(([i, 255 - i, i // 2] for i in range(256)), [])))
+    image.putpalette(bytes(value for i in range(256) for value in (i, 255 - i, i // 2)))
     assert np.array_equal(decoded(image), np.broadcast_to(np.uint8([7, 248, 3]), (20, 20, 3)))
 
 

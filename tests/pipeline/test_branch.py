@@ -1,0 +1,174 @@
+"""`branch`: a new run from an epoch of another; `remove`: a run no longer wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import tree
+from pipeline_helpers import CommandLine, content_of, params_of, unlink
+
+from pipeline.branching import branch, remove
+from stages.errors import Refusal
+from stages.params import parse_branch
+
+
+def comparable(params) -> dict:
+    return params.model_dump(exclude={"run", "branch"})
+
+
+def test_the_same_parameters_give_the_same_bytes(finished_copy):
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    finished_copy.run("b")
+    mine, theirs = tree(finished_copy.run_path("", "b")), tree(finished_copy.run_path(""))
+    for folder in ("epochs/0002", "final"):
+        expected = {name: content for name, content in theirs.items() if name.startswith(f"{folder}/")}
+        assert len(expected) > 5
+        assert {name: content for name, content in mine.items() if name.startswith(f"{folder}/")} == expected
+    assert mine["model.safetensors"] == theirs["model.safetensors"]
+    assert pd.read_csv(finished_copy.run_path("history.csv", "b"))["epoch"].tolist() == [2, 3]
+    assert not any(name.startswith("epochs/0000") for name in mine)
+
+
+def test_a_branch_takes_the_parents_parameters_and_what_set_changes(finished_copy):
+    parent = params_of(finished_copy.root)
+    sets = ["train.lr=0.001", "cluster.k=7"]
+    made = branch(finished_copy.root, "demo@1", "slower", sets, 4)
+    reread = params_of(finished_copy.root, "slower")
+    assert comparable(reread) == comparable(made)
+    assert (reread.train.lr, reread.cluster.k, reread.epochs) == (0.001, 7, 4)
+    assert (reread.run, reread.branch, reread.start) == ("slower", "demo@1", 1)
+    expected = comparable(parent)
+    expected["train"]["lr"], expected["cluster"]["k"], expected["epochs"] = 0.001, 7, 4
+    assert comparable(reread) == expected
+    assert comparable(params_of(finished_copy.root)) == comparable(parent)
+    # A later edit of the defaults must not reach a run whose parameters were copied.
+    finished_copy.edit({"train": {"momentum": 0.5}, "whiten": {"dim": 8}})
+    assert comparable(params_of(finished_copy.root, "slower")) == expected
+
+
+def test_a_branch_holds_the_epoch_with_its_digests_and_a_plan_of_its_own(finished_copy):
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    folder = finished_copy.run_path("epochs/0001", "b")
+    assert sorted(path.name for path in folder.iterdir()) == ["assignments.parquet", "branch.json", "checkpoint.pt"]
+    note = json.loads((folder / "branch.json").read_text())
+    assert note["from"] == "demo@1"
+    for name, digest in note["sha256"].items():
+        content = finished_copy.run_path(f"epochs/0001/{name}").read_bytes()
+        assert (folder / name).read_bytes() == content
+        assert hashlib.sha256(content).hexdigest() == digest
+    planned = {
+        str(path.parent.relative_to(finished_copy.run_path("", "b")))
+        for path in finished_copy.run_path("", "b").rglob("dvc.yaml")
+    }
+    assert planned == {".", "epochs/0002", "final"}
+    stages = yaml.safe_load(finished_copy.run_path("dvc.yaml", "b").read_text())["stages"]
+    assert set(stages) == {"resolve", "export"}
+    for path in finished_copy.run_path("", "b").rglob("dvc.yaml"):
+        assert "runs/demo" not in path.read_text()
+
+
+def refused(project, match, *arguments):
+    before = project.tree(), project.path("params.yaml").read_bytes(), sorted(project.path("data").rglob("*"))
+    with pytest.raises(Refusal, match=match) as found:
+        branch(project.root, *arguments)
+    assert "\n" not in str(found.value)
+    after = project.tree(), project.path("params.yaml").read_bytes(), sorted(project.path("data").rglob("*"))
+    assert after == before
+
+
+def test_an_epoch_that_is_not_finished_is_refused(finished_copy):
+    unlink(finished_copy.run_path("epochs/0002/checkpoint.pt"))
+    refused(finished_copy, "epoch 2 of run demo is not finished.*status", "demo@2", "b", [], None)
+
+
+@pytest.mark.parametrize(
+    ("match", "arguments"),
+    [
+        ("epoch 3 of run demo is not finished", ("demo@3", "b", [], None)),
+        ("run demo exists already", ("demo@1", "demo", [], None)),
+        ("run imagenet-vgg16 exists already", ("demo@1", "imagenet-vgg16", [], None)),
+        ("RUN@EPOCH", ("demo", "b", [], None)),
+        ("no such key", ("demo@1", "b", ["train.speed=1"], None)),
+        (r"train\.lr", ("demo@1", "b", ["train.lr=fast"], None)),
+        # Fewer pictures than clusters is known before any folder is made.
+        (r"cluster\.k: 171 clusters for 170 pictures", ("demo@1", "b", ["cluster.k=171"], None)),
+        # Names become folders and keys of params.yaml.
+        ("letters", ("demo@1", "a/b", [], None)),
+        ("letters", ("demo@1", "../b", [], None)),
+        ("letters", ("demo@1", "a.b", [], None)),
+        ("letters|exists already", ("demo@1", "", [], None)),
+    ],
+)
+def test_a_branch_that_cannot_be_is_refused_before_anything_is_written(finished_copy, match, arguments):
+    refused(finished_copy, match, *arguments)
+
+
+@pytest.mark.parametrize("text", ["demo", "@3", "demo@", "demo@x", "demo@-1", "demo@1.5", "demo@²"])
+def test_what_names_no_epoch_is_refused(text):
+    with pytest.raises(Refusal, match="RUN@EPOCH"):
+        parse_branch(text)
+
+
+def test_an_epoch_is_named_by_the_last_at_sign():
+    assert parse_branch("a@b@12") == ("a@b", 12)
+
+
+# ---------------------------------------------------------------- remove
+
+
+def test_removing_a_branch_leaves_everything_else(finished_copy):
+    before = finished_copy.tree(), content_of(finished_copy.root)
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    remove(finished_copy.root, "b")
+    assert not finished_copy.run_path("", "b").exists()
+    assert (finished_copy.tree(), content_of(finished_copy.root)) == before
+
+
+def test_removing_a_run_keeps_every_comment(finished_copy):
+    from conftest import ROOT
+
+    text = (ROOT / "params.yaml").read_text()
+    finished_copy.path("params.yaml").write_text(text)
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    remove(finished_copy.root, "b")
+    assert finished_copy.path("params.yaml").read_text() == text
+
+
+def test_removing_a_run_that_others_share_an_anchor_with_leaves_them_whole(finished_copy):
+    from conftest import ROOT
+
+    finished_copy.path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    before = comparable(params_of(finished_copy.root, "imagenet-vgg16"))
+    remove(finished_copy.root, "imagenet-alexnet")
+    assert "imagenet-alexnet" not in content_of(finished_copy.root)["runs"]
+    assert comparable(params_of(finished_copy.root, "imagenet-vgg16")) == before
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../images", "/", "nope", "demo/epochs"])
+def test_remove_deletes_nothing_but_a_run(finished_copy, name):
+    before = finished_copy.tree(), finished_copy.path("params.yaml").read_bytes()
+    with pytest.raises(Refusal):
+        remove(finished_copy.root, name)
+    assert (finished_copy.tree(), finished_copy.path("params.yaml").read_bytes()) == before
+
+
+def test_remove_by_command_line_asks_for_yes(finished_copy, monkeypatch, capsys):
+    cli = CommandLine(monkeypatch, capsys)
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    assert "--yes" in cli.refused(finished_copy.root, "remove", "b")
+    assert finished_copy.run_path("", "b").exists()
+    ended = cli(finished_copy.root, "remove", "b", "--yes")
+    assert (ended.status, ended.out) == (0, "run b is deleted\n")
+    assert not finished_copy.run_path("", "b").exists()
+
+
+def test_a_run_in_use_is_not_removed(finished_copy):
+    from stages.locks import only_writer
+
+    with only_writer(finished_copy.run_path(""), "run demo"), pytest.raises(Refusal, match="in use"):
+        remove(finished_copy.root, "demo")
+    assert finished_copy.run_path("history.csv").exists()

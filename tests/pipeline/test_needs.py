@@ -1,0 +1,178 @@
+"""What a run tells before it begins: disk, recorded epochs and their hours."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+from pipeline_helpers import content_of, params_of
+
+from pipeline import needs
+from pipeline.running import Request, prepare
+from pipeline.status import of_run, project_nodes
+from stages.checkpoints import build
+from stages.errors import Refusal
+from stages.params import resolve
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def with_free(monkeypatch, size: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**15, 10**15 - size, size))
+
+
+def test_a_run_that_does_not_fit_on_the_disk_is_refused(make_project, monkeypatch):
+    project = make_project(plan=False)
+    with_free(monkeypatch, 1_000_000)
+    before = project.path("params.yaml").read_bytes()
+    with pytest.raises(Refusal, match=r"run demo needs 0\.0\d* GB and 0\.0\d* GB are free; make room"):
+        prepare(project.root, Request("demo"))
+    assert project.path("params.yaml").read_bytes() == before
+    assert not project.path("data").exists()
+
+
+def test_a_run_that_just_fits_begins(make_project, monkeypatch):
+    project = make_project(plan=False)
+    params = params_of(project.root)
+    with_free(monkeypatch, 10**12)
+    needed = needs.space(project.root, params, 170, of_run(project.root, params)).needed
+    with_free(monkeypatch, round(needed * 1e9) + 1)
+    assert needs.space(project.root, params, 170, of_run(project.root, params)).free >= needed
+    with_free(monkeypatch, round(needed * 1e9) - 1000)
+    with pytest.raises(Refusal, match="needs"):
+        needs.space(project.root, params, 170, of_run(project.root, params))
+
+
+def test_the_estimate_is_what_a_run_takes(make_project, finished):
+    project = make_project(plan=False)
+    params = params_of(project.root)
+    estimate = needs.space(project.root, params, 170, of_run(project.root, params)).needed * 1e9
+    taken = 0
+    for node in project_nodes(params):
+        for out in node.outs.values():
+            path = finished.path(out.path)
+            if out.kind == "large" and path.name not in ("checkpoint.pt", "pictures"):
+                files = path.rglob("*") if path.is_dir() else [path]
+                taken += sum(file.stat().st_size for file in files if file.is_file())
+    assert 0.6 * taken < estimate < 1.7 * taken
+
+
+def test_a_finished_run_needs_nothing_more(finished):
+    params = params_of(finished.root)
+    assert needs.space(finished.root, params, 170, of_run(finished.root, params)).needed == 0
+
+
+@pytest.mark.parametrize("run", ["imagenet-alexnet", "imagenet-alexnet-rgb", "imagenet-vgg16"])
+def test_the_papers_networks_are_counted_to_a_twentieth(run):
+    params = resolve(content_of(ROOT), run)
+    assert needs.parameters(params) == pytest.approx(counted(params), rel=0.05)
+
+
+@pytest.mark.parametrize("architecture", ["alexnet", "vgg16", "resnet18", "resnet50"])
+@pytest.mark.parametrize("width", [0.25, 1.0])
+def test_every_network_is_counted_to_a_fifth(architecture, width):
+    content = content_of(ROOT)
+    content["model"] |= {"architecture": architecture, "width": width, "input": 64}
+    content["whiten"]["dim"] = 16
+    params = resolve(content, "demo")
+    assert needs.parameters(params) == pytest.approx(counted(params), rel=0.2)
+
+
+def counted(params) -> int:
+    with torch.device("meta"):
+        return sum(value.numel() for value in build(params.model).parameters())
+
+
+# ---------------------------------------------------------------- no silent loss of days
+
+
+def hours(root, epochs) -> float:
+    """Hours of the last record of each stage of the epochs."""
+    table = pd.read_csv(root / "data/runs/demo/timings.csv", dtype={"epoch": "str"})
+    last = table.groupby(["epoch", "stage"])["seconds"].last()
+    return sum(last.loc[str(epoch)].sum() for epoch in epochs) / 3600
+
+
+def slowed(project) -> None:
+    """As if each stage had taken an hour and more, the first time another."""
+    path = project.run_path("timings.csv")
+    table = pd.read_csv(path, dtype={"epoch": "str"})
+    again = pd.concat([table.assign(seconds=9999.0), table.assign(seconds=3600.0 + 36 * table.index)])
+    again.to_csv(path, index=False)
+
+
+def test_recorded_epochs_and_their_hours_are_told_before_they_are_lost(finished_copy):
+    slowed(finished_copy)
+    expected = hours(finished_copy.root, [1, 2])
+    assert 12 < expected < 15
+    before = finished_copy.path("params.yaml").read_bytes(), finished_copy.tree()
+    with pytest.raises(Refusal) as refused:
+        prepare(finished_copy.root, Request("demo", sets=["train.lr=0.3"]))
+    told = str(refused.value)
+    assert f"2 recorded epochs of run demo (1 to 2, {expected:.2f} hours) would be computed again" in told
+    assert "--yes" in told and "branch --from demo@0" in told and "\n" not in told
+    assert (finished_copy.path("params.yaml").read_bytes(), finished_copy.tree()) == before
+
+
+def test_only_the_epochs_that_change_are_counted(finished_copy):
+    slowed(finished_copy)
+    (finished_copy.run_path("epochs/0002/centroids.npy")).unlink()
+    with pytest.raises(Refusal, match=rf"\(2 to 2, {hours(finished_copy.root, [2]):.2f} hours\).*branch --from demo@1"):
+        prepare(finished_copy.root, Request("demo"))
+
+
+def test_yes_goes_on(finished_copy):
+    prepared = prepare(finished_copy.root, Request("demo", sets=["train.lr=0.3"], yes=True))
+    assert prepared.params.train.lr == 0.3
+    assert needs.recomputed(prepared.states) == [1, 2]
+
+
+@pytest.mark.parametrize("change", [["threads=1"], ["workers=0"], ["train.horizon=99"], ["cluster.pic.sigma=1.0"]])
+def test_what_changes_no_result_is_not_asked_about(finished_copy, change):
+    prepared = prepare(finished_copy.root, Request("demo", sets=change))
+    assert needs.recomputed(prepared.states) == []
+
+
+def test_more_epochs_are_not_asked_about(finished_copy):
+    prepared = prepare(finished_copy.root, Request("demo", epochs=5))
+    assert needs.recomputed(prepared.states) == []
+    assert any("3 of 5 epochs to compute" in line for line in prepared.lines)
+
+
+@pytest.mark.parametrize("change", ["datasets.demo.labels=false", "datasets.demo.size=80", "datasets.demo.chunk_mib=2"])
+def test_a_data_set_changed_by_set_asks_before_epochs_are_lost(finished_copy, change):
+    # Packed anew, every epoch has another input; params.yaml on disk still says the old value.
+    with pytest.raises(Refusal, match=r"2 recorded epochs.*--yes"):
+        prepare(finished_copy.root, Request("demo", sets=[change]))
+
+
+def test_hours_without_timings_are_zero(finished_copy):
+    finished_copy.run_path("timings.csv").unlink()
+    assert needs.recorded_hours(finished_copy.root, "demo", [1, 2]) == 0
+
+
+def test_a_damaged_row_of_timings_is_passed_over(finished_copy):
+    before = needs.recorded_hours(finished_copy.root, "demo", [1, 2])
+    with open(finished_copy.run_path("timings.csv"), "a") as file:
+        file.write("1,tra")
+    assert needs.recorded_hours(finished_copy.root, "demo", [1, 2]) == before > 0
+
+
+def test_a_linked_data_folder_is_refused_with_a_way_out(finished_copy, tmp_path):
+    moved = tmp_path / "elsewhere"
+    finished_copy.path("data").rename(moved)
+    finished_copy.path("data").symlink_to(moved)
+    with pytest.raises(Refusal, match=r"data is a link.*mount --bind"):
+        prepare(finished_copy.root, Request("demo"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_is_refused():
+    content = content_of(ROOT)
+    content["device"] = "cuda"
+    with pytest.raises(Refusal, match=r"device: cuda: .*--set device=cpu"):
+        needs.refuse_device(resolve(content, "demo"))

@@ -1,0 +1,155 @@
+"""Values of a new run on a folder: they fit 200 pictures and 200,000, or they are the paper's."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from PIL import Image
+from pipeline_helpers import content_of
+
+from pipeline import presets
+from pipeline.presets import fitting, median_short_side
+from pipeline.running import Request, prepare
+from stages.errors import Refusal
+from stages.listing import Entry, Listing
+from stages.params import RunParams, check_counts, resolve
+
+
+def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:
+    """As many entries as asked for, all of one small picture."""
+    Image.new("RGB", size, "red").save(path)
+    return Listing([Entry(b"a.png", os.fsencode(path), 1, 1)] * count)
+
+
+def fitted(listing: Listing, preset: str = "fit", device: str = "cpu") -> RunParams:
+    overrides, dataset = fitting(listing, preset, device)
+    content = content_of(ROOT)
+    content["datasets"]["new"] = {"path": "/pictures", **dataset}
+    content["runs"]["new"] = {"dataset": "new", "device": device, **overrides}
+    params = resolve(yaml.safe_load(yaml.safe_dump(content)), "new")
+    check_counts(params, len(listing.entries))
+    return params
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("size", [(500, 375), (32, 32), (20, 40), (63, 63), (4000, 3000)])
+@pytest.mark.parametrize("count", [2, 8, 20, 200, 10_000, 200_000])
+def test_the_values_resolve_for_any_number_and_size_of_pictures(tmp_path, count, size, device):
+    params = fitted(listing_of(count, tmp_path / "a.png", size), device=device)
+    assert 1 < params.cluster.k <= count
+    assert params.train.batch <= max(2, count)
+    assert params.model.width == (0.25 if device == "cpu" else 1)
+
+
+def test_the_number_of_clusters_grows_from_20_to_the_papers(tmp_path):
+    # At 200 pictures 20; at ImageNet's 1,281,167 the paper's 10,000.
+    found = [fitted(listing_of(n, tmp_path / "a.png", (64, 64))).cluster.k for n in (200, 2_000, 20_000, 1_281_167)]
+    assert (found[0], found[-1]) == (20, 10_000)
+    assert found == sorted(found)
+    assert 90 <= found[1] <= 115 and 450 <= found[2] <= 600
+
+
+def test_the_size_is_the_median_short_side(tmp_path):
+    entries = []
+    for i, size in enumerate([(100, 300), (120, 90), (200, 110), (1000, 1000), (10, 10)]):
+        path = tmp_path / f"{i}.png"
+        Image.new("RGB", size).save(path)
+        entries.append(Entry(path.name.encode(), os.fsencode(path), 1, 1))
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    entries.append(Entry(b"broken.png", os.fsencode(tmp_path / "broken.png"), 1, 1))
+    assert median_short_side(Listing(entries)) == 100
+
+
+def test_a_folder_of_unreadable_pictures_is_refused(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path / "broken.png"), 1, 1)])
+    with pytest.raises(Refusal, match="none of the pictures looked at can be read"):
+        fitting(listing, "fit", "cpu")
+
+
+def test_the_paper_preset_is_section_3_4(tmp_path):
+    params = fitted(listing_of(20_000, tmp_path / "a.png", (500, 375)), "paper")
+    assert (params.model.architecture, params.model.sobel, params.model.width) == ("alexnet", True, 1.0)
+    assert params.model.input == 224
+    assert (params.cluster.method, params.cluster.k, params.cluster.every) == ("kmeans", 10_000, 1)
+    assert params.whiten.dim == 256
+    assert (params.train.batch, params.train.momentum, params.train.dropout) == (256, 0.9, 0.5)
+    assert (params.train.schedule, params.train.sampling, params.train.passes) == ("constant", "uniform", 1)
+    assert params.epochs == 500
+    assert params.dataset.size == 256
+    # Not in the paper's text; what its authors' code has.
+    assert (params.train.lr, params.train.weight_decay, params.cluster.iterations) == (0.05, 1e-5, 20)
+
+
+def test_the_paper_preset_equals_the_runs_named_after_the_paper(tmp_path):
+    preset = fitted(listing_of(20_000, tmp_path / "a.png", (500, 375)), "paper")
+    named = resolve(content_of(ROOT), "imagenet-alexnet")
+    for section in ("model", "whiten", "cluster", "train", "epochs"):
+        assert getattr(preset, section) == getattr(named, section), section
+
+
+def test_the_paper_preset_on_too_few_pictures_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="10000 clusters for 200 pictures"):
+        fitted(listing_of(200, tmp_path / "a.png", (64, 64)), "paper")
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    folder = tmp_path / "pictures"
+    for i in range(24):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (90 + i, 80), (i * 10, 0, 0)).save(folder / "ab"[i % 2] / f"{i}.png")
+    return folder
+
+
+def test_a_new_run_on_a_folder_is_written_with_explicit_values_and_told_in_a_line(make_project, pictures):
+    project = make_project(plan=False)
+    before = project.path("params.yaml").read_bytes()
+    prepared = prepare(project.root, Request("mine", images=pictures, sets=["epochs=1"]))
+    assert project.path("params.yaml").read_bytes() == before
+    prepared.settings.save()
+    content = content_of(project.root)
+    assert content["datasets"]["mine"]["path"] == str(pictures)
+    run = content["runs"]["mine"]
+    assert (run["dataset"], run["epochs"]) == ("mine", 1)
+    assert {"input", "width"} <= set(run["model"]) and {"k"} <= set(run["cluster"]) and {"batch"} <= set(run["train"])
+    assert content["datasets"]["mine"]["size"] == 80
+    told = prepared.lines[0]
+    assert "\n" not in told and "24 pictures" in told and f"k {run['cluster']['k']}" in told
+    assert resolve(content, "mine").cluster.k == run["cluster"]["k"]
+
+
+def test_what_set_says_goes_over_what_fits(make_project, pictures):
+    project = make_project(plan=False)
+    params = prepare(project.root, Request("mine", images=pictures, sets=["cluster.k=3", "model.input=64"])).params
+    assert (params.cluster.k, params.model.input) == (3, 64)
+
+
+def test_the_same_folder_again_goes_on_with_the_values_that_were_chosen(make_project, pictures):
+    project = make_project(plan=False)
+    first = prepare(project.root, Request("mine", images=pictures, sets=["cluster.k=3"]))
+    first.settings.save()
+    assert prepare(project.root, Request("mine", images=pictures)).params == first.params
+
+
+def test_a_name_in_use_on_other_pictures_is_refused(make_project, pictures, tmp_path):
+    project = make_project(plan=False)
+    prepare(project.root, Request("mine", images=pictures)).settings.save()
+    other = tmp_path / "other"
+    pictures.rename(other)
+    with pytest.raises(Refusal, match="run mine exists already, on other pictures"):
+        prepare(project.root, Request("mine", images=other))
+
+
+def test_a_run_of_the_paper_preset_leaves_the_preset_as_it_is(make_project, pictures):
+    project = make_project(plan=False)
+    before = copy.deepcopy(presets.PAPER)
+    sets = ["train.lr=0.5", "cluster.k=4", "whiten.dim=8", "model.width=0.0625", "epochs=1"]
+    params = prepare(project.root, Request("mine", images=pictures, preset="paper", sets=sets)).params
+    assert params.train.lr == 0.5
+    assert before == presets.PAPER

@@ -1,0 +1,191 @@
+"""What is recorded in DVC, what stays out of its cache, and a dvc.lock that a kill cut short."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from pipeline_helpers import flip_byte, node_of, params_of, unlink
+
+from pipeline import recorder as module
+from pipeline.lockfiles import PREVIOUS, keep_lock, readable_lock, restore_lock
+from pipeline.recorder import Recorder
+from pipeline.status import project_nodes
+from stages.errors import Refusal
+
+
+@pytest.fixture
+def recorder(finished_copy):
+    opened = Recorder(finished_copy.root)
+    yield opened
+    opened.close()
+
+
+EPOCH_2 = ("extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint")
+
+
+def changed(recorder: Recorder, project) -> dict[str, bool]:
+    params = params_of(project.root)
+    return {stage: recorder.changed(node_of(params, f"0002:{stage}")) for stage in EPOCH_2}
+
+
+@pytest.mark.parametrize("left", [b"", b"schema: '2.0'\n", b"schema: '2.0'\nstages:\n", b"stages: [", b"\0" * 100])
+def test_a_lock_that_is_emptied_is_restored_from_the_one_kept(finished_copy, recorder, left):
+    lock = finished_copy.run_path("epochs/0002/dvc.lock")
+    kept = finished_copy.run_path(f"epochs/0002/{PREVIOUS}").read_bytes()
+    lock.write_bytes(left)
+    # The last stage was recorded in the lock that was lost; all before it are known still.
+    assert changed(recorder, finished_copy) == {stage: stage == "checkpoint" for stage in EPOCH_2}
+    assert lock.read_bytes() == kept
+
+
+def test_a_lock_cut_anywhere_never_stops_dvc(finished_copy, recorder):
+    lock = finished_copy.run_path("epochs/0002/dvc.lock")
+    whole, kept = lock.read_bytes(), finished_copy.run_path(f"epochs/0002/{PREVIOUS}").read_bytes()
+    params = params_of(finished_copy.root)
+    last = node_of(params, "0002:checkpoint")
+    for cut in [*range(1, len(whole), len(whole) // 11), len(whole) - 1]:
+        lock.write_bytes(whole[:cut])
+        finished_copy.run_path(f"epochs/0002/{PREVIOUS}").write_bytes(kept)
+        # Cut before its last hash, the last stage must not count as recorded.
+        assert recorder.changed(last) or cut >= whole.rindex(b"md5: ") + len("md5: ") + 32, cut
+
+
+def test_a_lock_is_removed_where_none_was_kept(tmp_path):
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a:\n   -")
+    restore_lock(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_loads_is_left_alone(tmp_path):
+    (tmp_path / "dvc.lock").write_text("stages: {a: {}}")
+    (tmp_path / PREVIOUS).write_text("stages: {}")
+    restore_lock(tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == "stages: {a: {}}"
+    assert readable_lock(tmp_path / "dvc.lock") == {"a": {}}
+
+
+def test_the_kept_lock_is_a_file_of_its_own(tmp_path):
+    # DVC writes dvc.lock in place: a link would change with it.
+    (tmp_path / "dvc.lock").write_text("stages: {a: {}}")
+    keep_lock(tmp_path)
+    with open(tmp_path / "dvc.lock", "r+") as file:
+        file.truncate(3)
+    assert (tmp_path / PREVIOUS).read_text() == "stages: {a: {}}"
+    restore_lock(tmp_path)
+    assert readable_lock(tmp_path / "dvc.lock") == {"a": {}}
+
+
+# ---------------------------------------------------------------- DVC's cache
+
+
+def cached_hashes(project) -> dict[str, Path]:
+    files = project.path(".dvc/cache/files/md5").rglob("*")
+    return {path.parent.name + path.name: path for path in files if path.is_file()}
+
+
+def test_large_artifacts_stay_out_of_dvcs_cache_and_small_ones_are_in_it(finished):
+    cache = cached_hashes(finished)
+    inside, outside = 0, 0
+    for node in project_nodes(params_of(finished.root)):
+        for out in node.outs.values():
+            path = finished.path(out.path)
+            for file in path.rglob("*") if path.is_dir() else [path]:
+                if not file.is_file():
+                    continue
+                found = hashlib.md5(file.read_bytes()).hexdigest() in cache
+                if out.kind == "cached" or out.kind == "metrics":
+                    assert found, f"{file} cannot be pushed"
+                    inside += 1
+                else:
+                    assert not found, f"{file} is in the cache"
+                    outside += 1
+    # Six of each epoch, four of final, three of pack, one of export.
+    assert inside == 6 * 2 + 4 + 3 + 1
+    assert outside > 100
+
+
+def test_dvcs_cache_holds_nothing_large_and_no_run_cache(finished):
+    sizes = {path: path.stat().st_size for path in finished.path(".dvc/cache").rglob("*") if path.is_file()}
+    assert sizes and max(sizes.values()) < 5_000_000
+    assert not finished.path(".dvc/cache/runs").exists()
+
+
+# ---------------------------------------------------------------- recording
+
+
+def test_a_recorded_stage_is_up_to_date(finished_copy, recorder):
+    node = node_of(params_of(finished_copy.root), "0001:cluster")
+    path = finished_copy.run_path("epochs/0001/centroids.npy")
+    time.sleep(0.01)
+    flip_byte(path)
+    path.touch()
+    assert recorder.changed(node)
+    recorder.record(node)
+    assert not recorder.changed(node)
+    entry = yaml.safe_load(finished_copy.run_path("epochs/0001/dvc.lock").read_text())["stages"]["cluster"]
+    hashes = {out["path"]: out["md5"] for out in entry["outs"]}
+    assert hashes["centroids.npy"] == hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_recording_rewrites_no_dvc_yaml_and_keeps_the_lock_before(finished_copy, recorder):
+    node = node_of(params_of(finished_copy.root), "0001:cluster")
+    folder = finished_copy.run_path("epochs/0001")
+    plan, lock = (folder / "dvc.yaml").read_bytes(), (folder / "dvc.lock").read_bytes()
+    recorder.record(node)
+    assert (folder / "dvc.yaml").read_bytes() == plan
+    assert (folder / PREVIOUS).read_bytes() == lock
+
+
+def test_clearing_removes_the_outputs_but_those_that_persist(finished_copy, recorder):
+    params = params_of(finished_copy.root)
+    for where in ("0001:extract", "0001:cluster", "demo:resolve"):
+        recorder.clear(node_of(params, where))
+    epoch = finished_copy.run_path("epochs/0001")
+    assert not any((epoch / name).exists() for name in ("features.zarr", "centroids.npy", "clustering.json"))
+    assert (epoch / "pca.npz").exists() and finished_copy.run_path("params.yaml").exists()
+    recorder.clear(node_of(params, "0001:extract"))
+
+
+def test_a_stage_without_its_outputs_is_not_recorded(finished_copy, recorder):
+    before = finished_copy.run_path("epochs/0001/dvc.lock").read_bytes()
+    unlink(finished_copy.run_path("epochs/0001/centroids.npy"))
+    with pytest.raises(Exception, match="centroids"):
+        recorder.record(node_of(params_of(finished_copy.root), "0001:cluster"))
+    assert finished_copy.run_path("epochs/0001/dvc.lock").read_bytes() == before
+
+
+def test_dvcs_lock_is_free_between_calls(finished_copy, recorder):
+    node = node_of(params_of(finished_copy.root), "0001:cluster")
+    recorder.changed(node)
+    recorder.record(node)
+    other = Recorder(finished_copy.root)
+    other.repo.lock.lock()
+    other.repo.lock.unlock()
+    other.close()
+
+
+def test_another_dvc_command_is_waited_for(finished_copy, recorder):
+    other = Recorder(finished_copy.root)
+    other.repo.lock.lock()
+    timer = threading.Timer(0.4, other.repo.lock.unlock)
+    timer.start()
+    started = time.monotonic()
+    assert not recorder.changed(node_of(params_of(finished_copy.root), "0001:cluster"))
+    assert time.monotonic() - started > 0.3
+    timer.join()
+    other.close()
+
+
+def test_another_dvc_command_that_does_not_end_is_refused_in_a_line(finished_copy, recorder, monkeypatch):
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.2)
+    other = Recorder(finished_copy.root)
+    other.repo.lock.lock()
+    with pytest.raises(Refusal, match="another DVC command holds the repository"):
+        recorder.changed(node_of(params_of(finished_copy.root), "0001:cluster"))
+    other.repo.lock.unlock()
+    other.close()
