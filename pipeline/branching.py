@@ -14,10 +14,10 @@ from pipeline.settings import Settings
 from stages.artifacts import load_run_params
 from stages.errors import Refusal
 from stages.graph import clustered_epoch, epoch_folder, run_folder
+from stages.job import as_values
 from stages.locks import only_writer
 from stages.params import RunParams, parse_branch
 from stages.publish import space_told, write_json
-from stages.runner import as_values
 
 
 def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | None) -> RunParams:

@@ -25,7 +25,7 @@ from stages.method.sampling import batches
 from stages.params import MOST_ASPECT
 from stages.publish import space_told
 from stages.report import Reporter
-from stages.runner import thread_limit
+from stages.resources import thread_limit
 from stages.whiten import read as read_pca
 
 

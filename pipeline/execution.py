@@ -11,10 +11,11 @@ from pathlib import Path
 from pipeline.recorder import Recorder
 from stages.errors import Refusal
 from stages.graph import Node, dataset_folder, dataset_nodes, run_folder
+from stages.job import dataset_job, run_job
 from stages.locks import only_writer
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter
-from stages.runner import dataset_job, execute, run_job
+from stages.runner import execute
 
 
 class Engine:

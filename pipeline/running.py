@@ -13,10 +13,11 @@ from pipeline.settings import Settings
 from pipeline.sources import adopted_path, drift, image_count, same_source
 from pipeline.status import NodeStatus, of_run, project_nodes
 from stages.artifacts import load_json, load_run_params
+from stages.checks import check_counts
 from stages.errors import Refusal
 from stages.graph import dataset_folder, own_epochs, run_folder, run_nodes
 from stages.listing import list_source, refuse_inside, source_path
-from stages.params import DatasetParams, RunParams, check_counts
+from stages.params import DatasetParams, RunParams
 from stages.report import Reporter, duration
 
 
@@ -188,7 +189,7 @@ def _is_epoch(folder: str, epoch: str | None) -> bool:
 def rerun_pack(root: Path, dataset: str, report: Reporter) -> None:
     """Packs a data set again, whichever runs use it."""
     from pipeline.execution import Engine
-    from stages.runner import load_dataset_params
+    from stages.job import load_dataset_params
 
     params = load_dataset_params(root, dataset)
     write_dataset(root, params)

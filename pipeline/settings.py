@@ -11,9 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.errors import Refusal
-from stages.params import RunParams, resolve
+from stages.job import revisions
+from stages.params import RunParams
 from stages.publish import write_bytes
-from stages.runner import revisions
+from stages.resolution import resolve
 
 
 def _yaml() -> YAML:

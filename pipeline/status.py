@@ -17,9 +17,9 @@ from typing import Any, Literal
 from pipeline.lockfiles import readable_lock
 from stages.artifacts import load_yaml
 from stages.graph import Node, dataset_nodes, run_nodes
+from stages.job import as_values
 from stages.params import RunParams, lookup
 from stages.publish import failure
-from stages.runner import as_values
 
 State = Literal["done", "stale", "missing", "failed"]
 
@@ -126,7 +126,7 @@ class Inspector:
         for name, values in entry.get("params", {}).items():
             path = (self.root / node.folder / name).resolve()
             if path.suffix == ".py":
-                from stages.runner import revision_of
+                from stages.job import revision_of
 
                 if values.get("REVISION") != revision_of(path.stem):
                     return f"revision.{path.stem}"

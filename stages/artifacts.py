@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from stages.chunks import ChunkReader
 from stages.errors import Refusal
 from stages.method.decode import centre_crop
-from stages.params import RunParams, validated
+from stages.params import RunParams
+from stages.resolution import validated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,14 +81,18 @@ def load_json(path: Path) -> dict[str, Any]:
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     import pandas as pd
+    from pyarrow import ArrowException
 
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+    except (ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Refusal(f"{path} cannot be read ({reason}); rerun the stage that makes it") from None
 
 
-def remedy(stage: str, run: str | None, epoch: int | None) -> str:
+def remedy(stage: str, run: str | None, epoch: int | str | None) -> str:
     """The command that makes a damaged artifact again."""
     where = f" --run {run}" if run else ""
     when = f" --epoch {epoch}" if epoch is not None else ""

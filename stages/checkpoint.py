@@ -16,8 +16,9 @@ import torch
 from stages.artifacts import load_json, read_parquet
 from stages.checkpoints import build, load
 from stages.errors import Refusal
+from stages.job import Job
 from stages.publish import space_told, write_json
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 
 REVISION = 1
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import Refusal
-from stages.publish import write_bytes
+from stages.publish import make_folder, write_bytes
 
 SEPARATOR = "."
 """Flat chunk files: DVC hashes a folder of them ten times faster than a tree."""
@@ -37,7 +37,7 @@ class ChunkWriter:
 
     def __init__(self, path: Path, chunk: tuple[int, ...], dtype: str) -> None:
         self.path, self.chunk, self.dtype = path, chunk, np.dtype(dtype)
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
 
     def write(self, index: int, rows: NDArray[Any]) -> None:
         """Writes chunk `index`; a short last one is padded with zeros."""

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from stages.artifacts import read_parquet
 from stages.errors import Refusal
+from stages.job import Job
 from stages.method import measures
 from stages.method.kmeans import Clustering, kmeans, of_groups
 from stages.method.pic import power_iteration_clustering
 from stages.method.whitening import PCAWhitening
 from stages.publish import write_json, write_npy, write_parquet
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 from stages.whiten import read as read_pca
 
 REVISION = 1

@@ -13,8 +13,9 @@ from safetensors.torch import save
 from stages.artifacts import load_json
 from stages.checkpoint import clustering_row
 from stages.checkpoints import load
+from stages.job import Job
 from stages.publish import write_bytes
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 
 REVISION = 1
 

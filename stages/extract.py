@@ -10,10 +10,11 @@ import torch
 from stages.checkpoints import autocast, build, device_of, load, placed, restore
 from stages.chunks import ChunkWriter
 from stages.errors import Refusal
+from stages.job import Job
 from stages.loader import prefetch
 from stages.method.networks import Backbone
 from stages.method.sampling import batches
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 
 REVISION = 1
 

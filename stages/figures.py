@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stages.artifacts import PackedImages, read_parquet
+from stages.job import Job
 from stages.publish import write_bytes
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 
 matplotlib.use("Agg")
 

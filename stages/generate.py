@@ -8,11 +8,12 @@ import io
 import numpy as np
 from PIL import Image
 
+from stages.job import Job
 from stages.loader import prefetch
 from stages.method.pictures import CLASSES, draw_picture
 from stages.params import GenerateParams
-from stages.publish import write_bytes
-from stages.runner import Job, run_stage
+from stages.publish import make_folder, write_bytes
+from stages.runner import run_stage
 
 REVISION = 1
 
@@ -21,7 +22,7 @@ def generate(job: Job) -> None:
     params: GenerateParams = job.params.dataset.generate
     folder = job.output("pictures")
     for name in CLASSES:
-        (folder / name).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / name)
 
     def draw(number: int) -> int:
         # Each picture has a random state of its own: asking for more leaves the first as they are.

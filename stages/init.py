@@ -6,9 +6,10 @@ writes  epochs/0000/checkpoint.pt   network; an optimizer that has made no step
 import torch
 
 from stages.checkpoints import build
+from stages.job import Job
 from stages.method.networks import initialise
-from stages.publish import write_torch
-from stages.runner import Job, run_stage
+from stages.publish import make_folder, write_torch
+from stages.runner import run_stage
 
 REVISION = 1
 
@@ -17,7 +18,7 @@ def init(job: Job) -> None:
     network = build(job.params.model)
     initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
     path = job.output("checkpoint")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_torch(path, {"network": network.state_dict(), "optimizer": {}})
 
 

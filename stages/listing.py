@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +132,9 @@ def _list_file(source: Path) -> Listing:
     listing = Listing()
     base = os.fsencode(source.parent)
     first_line: dict[bytes, int] = {}
-    for number, line in enumerate(source.read_bytes().split(b"\n"), start=1):
+    # Some editors begin a text file with a mark of its encoding, which is no part of a name.
+    content = source.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    for number, line in enumerate(content.split(b"\n"), start=1):
         name = line.removesuffix(b"\r")
         if not name:
             continue
@@ -145,6 +148,9 @@ def _list_file(source: Path) -> Listing:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             listing.rejected.append((name, f"line {number}: {reason}"))
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            listing.rejected.append((name, f"line {number}: is no file"))
             continue
         listing.entries.append(Entry(name, path, status.st_size, status.st_mtime_ns))
     return listing

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from stages.chunks import ChunkWriter
 from stages.errors import Refusal
+from stages.job import Job
 from stages.listing import Entry, Listing, list_source, refuse_inside, source_path
 from stages.loader import prefetch
 from stages.method.decode import Unreadable, decode
 from stages.params import MOST_ASPECT, DatasetParams
-from stages.publish import remove, write_bytes, write_json, write_parquet
-from stages.runner import Job, run_stage
+from stages.publish import make_folder, remove, write_bytes, write_json, write_parquet
+from stages.runner import run_stage
 
 REVISION = 1
 
@@ -89,7 +90,7 @@ class Assembler:
 
     def __init__(self, work: Path, dataset: DatasetParams, classes: list[bytes]) -> None:
         self.parts = work / "parts"
-        self.parts.mkdir(exist_ok=True)
+        make_folder(self.parts)
         self.capacity = dataset.chunk_mib * 2**20
         self.out = ChunkWriter(work / "pixels.zarr", (self.capacity,), "uint8")
         self.classes = classes

@@ -6,12 +6,10 @@ The root's params.yaml holds the defaults, `datasets` and the overrides of each 
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from stages.errors import Refusal
 
@@ -150,175 +148,12 @@ def parse_branch(text: str) -> tuple[str, int]:
     return run, int(epoch)
 
 
-NOT_OVERRIDDEN = ("datasets", "runs")
-"""Keys of the root's params.yaml that are no parameters of a run."""
-
-LEAST_INPUT = {"alexnet": 63, "vgg16": 32, "resnet18": 32, "resnet50": 32}
-"""Smallest `model.input` for which each layer leaves at least one pixel."""
-
-
 MOST_ASPECT = 16
 """A picture longer than this many times its short side is rejected by `pack`."""
 
 
-def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the keys of `override` put over it, section by section."""
-    merged = dict(base)
-    for key, value in override.items():
-        old = merged.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def resolve(root: Mapping[str, Any], run: str, revision: Mapping[str, int] | None = None) -> RunParams:
-    """The parameters of `run`, from the content of the root's params.yaml.
-
-    Raises:
-        Refusal: an unknown run, data set or key, or a value of the wrong kind or size.
-    """
-    runs = root.get("runs")
-    if not isinstance(runs, Mapping) or run not in runs:
-        known = ", ".join(map(str, runs)) if isinstance(runs, Mapping) and runs else "none"
-        raise Refusal(
-            f"params.yaml: there is no run {run!r} under `runs` (known: {known}); "
-            f"make one with `python -m pipeline run --run {run} --images FOLDER`"
-        )
-    override = runs[run]
-    if override is not None and not isinstance(override, Mapping):
-        raise Refusal(f"params.yaml: runs.{run} must be a section of keys, or {{}}")
-    base = {key: value for key, value in root.items() if key not in NOT_OVERRIDDEN}
-    values = merge(base, override or {})
-    name = values.get("dataset")
-    datasets = root.get("datasets")
-    if not isinstance(datasets, Mapping) or name not in datasets:
-        known = ", ".join(map(str, datasets)) if isinstance(datasets, Mapping) else "none"
-        raise Refusal(f"params.yaml: dataset: {name!r} is not one of `datasets` ({known})")
-    if not isinstance(datasets[name], Mapping):
-        raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
-    values["dataset"] = {"name": name, **datasets[name]}
-    values["run"] = run
-    return validated(_relevant(values) | {"revision": dict(revision or {})}, "params.yaml")
-
-
-def _relevant(values: dict[str, Any]) -> dict[str, Any]:
-    # A key without effect under the chosen method resolves to null, so that editing it reruns nothing.
-    cluster, train = values.get("cluster"), values.get("train")
-    if isinstance(cluster, Mapping):
-        method = cluster.get("method")
-        unused = {"kmeans": ("pic",), "pic": ("k", "iterations"), "labels": ("k", "iterations", "pic")}
-        absent = dict.fromkeys(unused.get(method, ()) if isinstance(method, str) else ())
-        values = values | {"cluster": dict(cluster) | absent}
-    if isinstance(train, Mapping) and train.get("schedule") == "constant":
-        values = values | {"train": dict(train) | {"horizon": None}}
-    return values
-
-
-def validated(values: Mapping[str, Any], source: str) -> RunParams:
-    """`values` as RunParams; the first thing wrong becomes one line that names the key."""
-    try:
-        params = RunParams.model_validate(values)
-    except ValidationError as error:
-        raise Refusal(_first_problem(error, values, source)) from None
-    _check_sizes(params)
-    return params
-
-
-def _first_problem(error: ValidationError, values: Mapping[str, Any], source: str) -> str:
-    first = error.errors(include_url=False)[0]
-    where = [str(part) for part in first["loc"]]
-    if where[0] == "dataset" and isinstance(values.get("dataset"), Mapping):
-        where[:1] = ["datasets", str(values["dataset"].get("name"))]
-    key = ".".join(where)
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]}?" if close else f"; see the comments in {source}"
-        return f"{source}: {key}: no such key{hint}"
-    given = first.get("input")
-    if first["type"] == "missing":
-        return f"{source}: {key} is missing; see the comments in the committed params.yaml"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{source}: {key}: {message}, not {given!r}; correct it with --set {key}=…"
-
-
-def known_keys() -> list[str]:
-    """Every dotted key that a run can be given."""
-
-    def keys(section: type[BaseModel], prefix: str) -> list[str]:
-        found = []
-        for name, info in section.model_fields.items():
-            inner = _section_of(info.annotation)
-            found += keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
-        return found
-
-    return [key for key in keys(RunParams, "") if key not in ("run", "revision")]
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
-
-
-def _check_sizes(params: RunParams) -> None:
-    model, dataset = params.model, params.dataset
-    least = LEAST_INPUT[model.architecture]
-    if model.input < least:
-        raise Refusal(
-            f"params.yaml: model.input: {model.architecture} needs pictures of at least {least} pixels, "
-            f"not {model.input}: --set model.input={least}, or a smaller network (vgg16, resnet18 from 32)"
-        )
-    if model.input > dataset.size:
-        raise Refusal(
-            f"params.yaml: model.input: {model.input} is larger than the pictures of "
-            f"datasets.{dataset.name} (size {dataset.size}): --set model.input={dataset.size}"
-        )
-    longest = dataset.size * dataset.size * MOST_ASPECT * 3
-    if longest > dataset.chunk_mib * 2**20:
-        raise Refusal(
-            f"params.yaml: datasets.{dataset.name}.chunk_mib: a picture may take {longest / 2**20:.1f} MiB "
-            f"and must fit into a chunk of {dataset.chunk_mib}: set it to {math.ceil(longest / 2**20)} or more"
-        )
-    width = feature_width(model)
-    if params.whiten.dim > width:
-        raise Refusal(
-            f"params.yaml: whiten.dim: {params.whiten.dim} is more than the {width} features of the "
-            f"network: --set whiten.dim={width}"
-        )
-    train = params.train
-    if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):
-        raise Refusal(
-            f"params.yaml: train.horizon: a cosine schedule over {train.horizon} epochs ends before "
-            f"epoch {params.epochs}: --set train.horizon={params.epochs}"
-        )
-    if params.precision == "tf32" and params.device == "cpu":
-        raise Refusal("params.yaml: precision: tf32 needs device: cuda; --set precision=float32")
-    if params.branch is not None and params.epochs < params.start:
-        raise Refusal(
-            f"params.yaml: epochs: {params.epochs} is less than {params.start}, which the run branched "
-            f"from: --epochs {params.start + 1}"
-        )
-
-
-def check_counts(params: RunParams, images: int) -> None:
-    """Refuses clusters or dimensions that `images` pictures cannot fill."""
-    k, dim = params.cluster.k, params.whiten.dim
-    if images < 2:
-        raise Refusal(
-            f"datasets.{params.dataset.name}: {images} usable pictures in {params.dataset.path}; "
-            "at least 2 are needed (see rejected.parquet)"
-        )
-    if k is not None and k > images:
-        raise Refusal(
-            f"params.yaml: cluster.k: {k} clusters for {images} pictures; --set cluster.k={max(1, images // 20)}"
-        )
-    if dim > images:
-        raise Refusal(
-            f"params.yaml: whiten.dim: {dim} dimensions for {images} pictures; --set whiten.dim={max(1, images // 2)}"
-        )
+LEAST_INPUT = {"alexnet": 63, "vgg16": 32, "resnet18": 32, "resnet50": 32}
+"""Smallest `model.input` for which each layer leaves at least one pixel."""
 
 
 def feature_width(model: ModelParams) -> int:

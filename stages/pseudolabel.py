@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from stages.artifacts import read_parquet
+from stages.job import Job
 from stages.method.sampling import dense_labels, uniform_weights
 from stages.publish import write_parquet
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 
 REVISION = 1
 

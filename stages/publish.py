@@ -59,6 +59,12 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         os.replace(beside, path)
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are missing."""
+    with space_told(path, 4096):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
@@ -132,8 +138,7 @@ class Partial:
         if not mark.exists() or mark.read_text() != key:
             if self.path.exists():
                 shutil.rmtree(self.path)
-            with space_told(self.path, 4096):
-                self.path.mkdir(parents=True)
+            make_folder(self.path)
             write_bytes(mark, key.encode())
         (self.path / FAILED).unlink(missing_ok=True)
 
@@ -149,10 +154,10 @@ class Partial:
         """Renames the finished artifacts to their final names, in the order given, and clears up."""
         for name in names:
             source, target = self.path / name, self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             if target.is_dir() and not target.is_symlink():
                 old = self.path / "old"
-                old.mkdir(exist_ok=True)
+                make_folder(old)
                 os.rename(target, old / name)
             os.replace(source, target)
         shutil.rmtree(self.path)

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import yaml
 
 from stages.artifacts import load_json, load_yaml
+from stages.checks import check_counts
 from stages.errors import Refusal
 from stages.graph import epoch_nodes, own_epochs
-from stages.params import RunParams, check_counts
+from stages.job import Job, as_values
+from stages.params import RunParams
 from stages.publish import write_bytes
-from stages.runner import Job, as_values, run_stage
+from stages.runner import run_stage
 
 
 def resolve(job: Job) -> None:

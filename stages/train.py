@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from stages.artifacts import PackedImages, read_parquet
 from stages.checkpoints import autocast, build, device_of, load, placed, restore
 from stages.errors import Refusal
+from stages.job import Job
 from stages.loader import prefetch
 from stages.method.augment import random_crops, resized_crop
 from stages.method.networks import Backbone, top_layer, trained
 from stages.method.sampling import batches, released_draws, uniform_draws
 from stages.params import TrainParams
-from stages.publish import write_parquet, write_torch
-from stages.runner import Job, run_stage
+from stages.publish import make_folder, write_parquet, write_torch
+from stages.runner import run_stage
 
 REVISION = 1
 
@@ -91,7 +92,7 @@ def train(job: Job) -> None:
                 saved = time.monotonic()
 
     folder = job.output("trained")
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     frame = pd.DataFrame(
         {
             "iteration": np.arange(len(steps), dtype=np.int32),

@@ -6,14 +6,16 @@ writes  pca.npz          the transform, which applies to new images too
 """
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from stages.chunks import ChunkWriter
 from stages.errors import Refusal
+from stages.job import Job
 from stages.method.whitening import PCAWhitening
 from stages.publish import write_npz
-from stages.runner import Job, run_stage
+from stages.runner import run_stage
 
 REVISION = 1
 
@@ -47,7 +49,8 @@ def save(path: Path, pca: PCAWhitening) -> None:
 def read(path: Path) -> PCAWhitening:
     """The transform in a pca.npz."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a damaged file open.
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return PCAWhitening(
                 file["mean"],
                 file["components"],
@@ -57,6 +60,8 @@ def read(path: Path) -> PCAWhitening:
             )
     except FileNotFoundError:
         raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise Refusal(f"{path} cannot be read as a transform ({error}); rerun whiten") from None
 
 
 if __name__ == "__main__":

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
 import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MOST_PIXELS = 150_000_000
 """Larger headers are refused before their pixels are decoded."""
+
+
+class _Silence:
+    """No warnings while any thread is inside.
+
+    catch_warnings swaps a global list: threads that overlap in it would put back each other's.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_silence = _Silence()
 
 
 class Unreadable(Exception):
@@ -27,13 +56,11 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
         Unreadable: with the reason, for whatever a file may hold.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as picture:
-                _check(picture, most_aspect)
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                rgb = _rgb(upright)
+        with _silence, Image.open(io.BytesIO(content)) as picture:
+            _check(picture, most_aspect)
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            rgb = _rgb(upright)
     except Unreadable:
         raise
     except MemoryError:
@@ -42,8 +69,17 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
         raise Unreadable(f"too many pixels: {error}") from None
     except Exception as error:
         # Decoders raise whatever they like on damaged input: OSError, SyntaxError, struct.error, ...
-        raise Unreadable(f"{type(error).__name__}: {error}"[:300]) from None
+        raise Unreadable(_reason(error)) from None
     return np.asarray(resize_short(rgb, size))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture in a known format"
+    if "MAX_TEXT_CHUNK" in str(error):
+        return "a colour profile or text of more than 1 MiB"
+    # An address in memory would differ each time, and with it rejected.parquet.
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{type(error).__name__}: {error}")[:300]
 
 
 def _check(picture: Image.Image, most_aspect: int) -> None:
@@ -53,7 +89,7 @@ def _check(picture: Image.Image, most_aspect: int) -> None:
     if min(width, height) < 1:
         raise Unreadable(f"no pixels: {width}x{height}")
     if max(width, height) > most_aspect * min(width, height):
-        raise Unreadable(f"aspect ratio {max(width, height) / min(width, height):.0f}:1, over {most_aspect}:1")
+        raise Unreadable(f"aspect ratio {max(width, height) / min(width, height):.4g}:1, over {most_aspect}:1")
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -51,7 +51,7 @@ class Backbone(nn.Module):
         sobel: two gradients of the grey image instead of three colours.
         input: side in pixels of the square images.
         width: factor on the number of channels of each layer.
-        dropout: share of units dropped before each hidden layer while training.
+        dropout: share of units dropped while training before each hidden layer (VGG-16: the second alone).
 
     Attributes:
         dim: number of features per image.
@@ -73,9 +73,11 @@ class Backbone(nn.Module):
             plan = {"alexnet": ALEXNET, "vgg16": VGG16}[architecture]
             self.convolutions, channels, side = _convolutions(plan, channels, input, width)
             self.dim = max(1, round(4096 * width))
+            # VGG-16's first hidden layer sees all that the convolutions give; AlexNet's a part.
+            first = nn.Dropout(dropout) if architecture == "alexnet" else nn.Identity()
             self.classifier = nn.Sequential(
                 nn.Flatten(),
-                nn.Dropout(dropout),
+                first,
                 nn.Linear(channels * side * side, self.dim),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),

@@ -82,10 +82,10 @@ def test_nothing_is_reassigned_when_clusters_are_only_renamed_or_merged():
     assert reassigned_share(before, np.zeros(7, int)) == 0
 
 
-def test_the_reassigned_share_works_on_the_integers_of_stored_tables():
-    """cluster is int32 on disk; 10,000 x 10,000 pairs of clusters do not fit it when multiplied."""
-    before = np.array([60_000, 60_000, 1], np.int32)
-    after = np.array([60_000, 60_000, 59_999], np.int32)
+def test_the_reassigned_share_tells_clusters_apart_on_the_int32_of_stored_tables():
+    """Numbers of pairs of clusters do not fit int32: 65,536 * 65,536 would wrap to the pairs of cluster 0."""
+    before = np.array([0, 65_536, 5], np.int32)
+    after = np.array([1, 2, 65_535], np.int32)
     assert reassigned_share(before, after) == 0
 
 

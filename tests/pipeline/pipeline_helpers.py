@@ -15,8 +15,9 @@ import yaml
 
 from pipeline.status import Inspector, project_nodes
 from stages.graph import Node
-from stages.params import RunParams, resolve
-from stages.runner import revisions
+from stages.job import revisions
+from stages.params import RunParams
+from stages.resolution import resolve
 
 
 def content_of(root: Path) -> dict[str, Any]:

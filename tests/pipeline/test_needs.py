@@ -16,7 +16,7 @@ from pipeline.running import Request, prepare
 from pipeline.status import of_run, project_nodes
 from stages.checkpoints import build
 from stages.errors import Refusal
-from stages.params import resolve
+from stages.resolution import resolve
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -20,9 +20,10 @@ from pipeline.status import project_nodes
 from stages import graph, runner
 from stages.errors import Refusal
 from stages.graph import REVISED_STAGES
-from stages.params import known_keys, resolve
+from stages.job import revisions, run_job
 from stages.report import Reporter
-from stages.runner import execute, revisions, run_job
+from stages.resolution import known_keys, resolve
+from stages.runner import execute
 
 # ---------------------------------------------------------------- the committed plan
 

@@ -15,9 +15,11 @@ from pipeline_helpers import content_of
 from pipeline import presets
 from pipeline.presets import fitting, median_short_side
 from pipeline.running import Request, prepare
+from stages.checks import check_counts
 from stages.errors import Refusal
 from stages.listing import Entry, Listing
-from stages.params import RunParams, check_counts, resolve
+from stages.params import RunParams
+from stages.resolution import resolve
 
 
 def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:
@@ -37,8 +39,8 @@ def fitted(listing: Listing, preset: str = "fit", device: str = "cpu") -> RunPar
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("size", [(500, 375), (32, 32), (20, 40), (63, 63), (4000, 3000)])
-@pytest.mark.parametrize("count", [2, 8, 20, 200, 10_000, 200_000])
+@pytest.mark.parametrize("size", [(500, 375), (32, 32), (20, 40), (63, 63), (2000, 1500)])
+@pytest.mark.parametrize("count", [2, 8, 20, 200, 200_000])
 def test_the_values_resolve_for_any_number_and_size_of_pictures(tmp_path, count, size, device):
     params = fitted(listing_of(count, tmp_path / "a.png", size), device=device)
     assert 1 < params.cluster.k <= count

@@ -6,6 +6,7 @@ import difflib
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 from conftest import ROOT
@@ -15,7 +16,7 @@ from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
 from stages.errors import Refusal
-from stages.params import resolve
+from stages.resolution import resolve
 
 
 @pytest.fixture
@@ -86,6 +87,7 @@ def test_the_run_that_defines_an_anchor_is_changed_alone_too(root):
     assert Settings(root).resolve("imagenet-vgg16").train.lr == resolve(content, "imagenet-vgg16").train.lr
 
 
+@hypothesis.settings(max_examples=50)
 @given(st.floats(min_value=1e-300, max_value=1e300, allow_nan=False))
 def test_a_float_is_a_float_to_readers_of_yaml_1_1_and_1_2(tmp_path_factory, value):
     root = tmp_path_factory.mktemp("floats")

@@ -191,12 +191,23 @@ def dvc_status(project: Project) -> set[str]:
 
 
 def pipeline_status(project: Project, run: str = "demo") -> dict[str, str]:
-    """State of each stage that is not done, as `pipeline status` finds it."""
-    from pipeline.settings import Settings
-    from pipeline.status import of_run
+    """State of each stage that is not done, as the project's own `pipeline status` finds it."""
+    done = project.command("python", "-c", STATUS, run)
+    assert done.returncode == 0, done.stderr
+    states: dict[str, str] = json.loads(done.stdout)
+    return {name: state for name, state in states.items() if state != "done"}
 
-    states = of_run(project.root, Settings(project.root).resolve(run))
-    return {status.node.id: status.state for status in states if status.state != "done"}
+
+STATUS = """
+import json, sys
+from pathlib import Path
+from pipeline.settings import Settings
+from pipeline.status import of_run
+
+root = Path.cwd()
+states = of_run(root, Settings(root).resolve(sys.argv[1]))
+print(json.dumps({status.node.id: status.state for status in states}))
+"""
 
 
 def assert_same(a: dict[str, bytes], b: dict[str, bytes]) -> None:

@@ -95,9 +95,13 @@ def test_a_refused_run_tells_one_line_and_no_traceback(project):
     assert "Traceback" in debugged.stderr and "Refusal" in debugged.stderr
 
 
+# By force, or DVC takes the missing file out of its cache.
+REPRO_IT = ("dvc", "repro", "--force", "--single-item", f"{EPOCH}/dvc.yaml:pseudolabel")
+
+
 @pytest.mark.parametrize(
     "command",
-    [("python", "-m", "pipeline", "run", "--yes"), ("python", "-m", "stages.pseudolabel", EPOCH), ("dvc", "repro")],
+    [("python", "-m", "pipeline", "run", "--yes"), ("python", "-m", "stages.pseudolabel", EPOCH), REPRO_IT],
 )
 def test_a_bug_keeps_its_traceback_on_the_terminal_and_in_the_log(command, project):
     source = project.path("stages/method/sampling.py")

@@ -98,13 +98,14 @@ class Killed:
 
 def killed_at_every_point(project: Project, command: tuple[str, ...], points: dict[str, tuple[str, int]]) -> Killed:
     scenes = {}
+    before = stages_run(project)
     for point, (at, skip) in points.items():
         with Held(project, *command, at=at, skip=skip) as held:
             held.kill()
         scenes[point] = scene(project, point, ask_dvc=command == REPRO)
     done = project.command(*command)
     assert done.returncode == 0, done.stdout + done.stderr
-    return Killed(project, scenes, stages_run(project))
+    return Killed(project, scenes, stages_run(project)[len(before) :])
 
 
 def in_order(points: dict[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:

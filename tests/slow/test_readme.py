@@ -88,4 +88,3 @@ def test_the_demo_needs_few_files_in_git(demo: Any) -> None:
     status = demo.command("git", "status", "--short", "--untracked-files=all").stdout.split()
     names = [word for word in status if "/" in word or "." in word]
     assert all(name.endswith(("dvc.lock", "params.yaml")) for name in names), names
-

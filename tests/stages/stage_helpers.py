@@ -21,9 +21,10 @@ from PIL import Image
 
 from stages.artifacts import load_run_params
 from stages.graph import dataset_nodes, resolve_node
+from stages.job import dataset_job, run_job
 from stages.pack import pack
 from stages.report import Reporter
-from stages.runner import dataset_job, execute, find_node, run_job
+from stages.runner import execute, find_node
 
 ROOT = Path(__file__).parents[2]
 RUN = "data/runs/demo"

@@ -9,7 +9,8 @@ from ruamel.yaml import YAML
 from stage_helpers import ROOT, refused
 
 from stages.artifacts import load_yaml
-from stages.params import check_counts, known_keys, resolve, validated
+from stages.checks import check_counts
+from stages.resolution import known_keys, resolve, validated
 from stages.resolve import render
 
 BASE = load_yaml(ROOT / "params.yaml")

@@ -13,8 +13,10 @@ from stage_helpers import RUN, Stopping, change, files, published, refused, remo
 from stages.artifacts import find_root, load_run_params
 from stages.errors import Refusal
 from stages.graph import run_nodes
+from stages.job import revision_of, revisions, run_job
 from stages.publish import failure
-from stages.runner import TIMING_COLUMNS, execute, find_node, revision_of, revisions, run_job
+from stages.resources import TIMING_COLUMNS
+from stages.runner import execute, find_node
 
 EPOCH = "epochs/0001"
 

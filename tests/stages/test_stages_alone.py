@@ -61,7 +61,7 @@ STAGES = {
     "train": f"{RUN}/epochs/0002",
     "checkpoint": f"{RUN}/{EPOCH}",
     "export": RUN,
-    "figures": ".",
+    "figures": RUN,
 }
 OUTS = {
     "generate": ["pictures"],
@@ -75,12 +75,12 @@ OUTS = {
     "train": ["trained"],
     "checkpoint": ["checkpoint.pt", "metrics.json"],
     "export": ["model.safetensors", "history.csv"],
-    "figures": ["data/figures"],
+    "figures": ["../../figures"],
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [name for name in STAGES if name != "figures"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_in_a_process_of_its_own_gives_the_bytes_of_the_warm_process(finished_copy, stage):
     project = finished_copy
     before = everything(project)
@@ -124,7 +124,8 @@ def test_a_stage_without_one_folder_says_how_to_call_it(finished, words):
 def test_more_pictures_leave_the_first_as_they_are(finished_copy):
     from stages.generate import generate
     from stages.graph import dataset_nodes
-    from stages.runner import dataset_job, execute
+    from stages.job import dataset_job
+    from stages.runner import execute
 
     project = finished_copy
     folder = project.root / "data/images/demo/pictures"

@@ -1,0 +1,121 @@
+"""Threads, and what a stage took of time and memory."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.job import Job
+from stages.params import RunParams
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def thread_limit(count: int) -> Iterator[None]:
+    """Gives numpy, faiss and torch `count` threads: three pools, each told if it is loaded."""
+    from threadpoolctl import threadpool_limits
+
+    torch, faiss = sys.modules.get("torch"), sys.modules.get("faiss")
+    before = torch.get_num_threads() if torch else None
+    # A library that is loaded later takes its number from the environment.
+    environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    try:
+        with threadpool_limits(limits=count):
+            if torch:
+                torch.set_num_threads(count)
+            if faiss:
+                faiss.omp_set_num_threads(count)
+            yield
+    finally:
+        if torch and before:
+            torch.set_num_threads(before)
+        for name, value in environment.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def peak_memory() -> Iterator[list[float | None]]:
+    """Peak anonymous memory in MB, sampled from /proc; None where there is no /proc."""
+    peak: list[float | None] = [None]
+    stop = threading.Event()
+
+    def sample() -> None:
+        while True:
+            try:
+                with open("/proc/self/status", encoding="ascii") as file:
+                    line = next(line for line in file if line.startswith("RssAnon"))
+            except (OSError, StopIteration):
+                return
+            peak[0] = max(peak[0] or 0.0, int(line.split()[1]) / 1024)
+            if stop.wait(0.1):
+                return
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+
+
+TIMING_COLUMNS = (
+    "epoch",
+    "stage",
+    "pid",
+    "seconds",
+    "peak_anon_mb",
+    "images_per_s",
+    "threads",
+    "device",
+    "versions",
+)
+
+
+def record_timing(job: Job, context: RunParams | None, seconds: float, peak: float | None) -> None:
+    folder = job.root / f"data/runs/{job.node.run}" if job.node.run else job.folder
+    path = folder / "timings.csv"
+    names = ("torch", "faiss", "zarr", "numpy")
+    versions = " ".join(f"{name} {_version(name)}" for name in names if name in sys.modules)
+    where = "final" if Path(job.node.folder).name == "final" else job.node.epoch
+    row = {
+        "epoch": "" if where is None else where,
+        "stage": job.node.stage,
+        "pid": os.getpid(),
+        "seconds": f"{seconds:.3f}",
+        "peak_anon_mb": "" if peak is None else f"{peak:.0f}",
+        "images_per_s": f"{job.images / seconds:.1f}" if job.images else "",
+        "threads": context.threads if context else os.cpu_count(),
+        "device": context.device if context else "cpu",
+        "versions": versions,
+    }
+    new = not path.exists()
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, TIMING_COLUMNS)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError as error:
+        # A table of timings is no reason to lose a published result.
+        job.report.say(f"{path} could not be written: {error.strerror}")
+
+
+def _version(module: str) -> str:
+    for distribution in (module, f"{module}-gpu", f"{module}-cpu"):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "?"
