@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -103,7 +103,8 @@ class Run:
 
         rows = [load_json(self._path(epoch, "metrics.json")) for epoch in self.epochs()]
         final = self.folder / "final" / "clustering.json"
-        if final.exists():
+        # While epochs are being added, final/ is the clustering of an earlier network.
+        if final.exists() and max([self.params.start, *self.epochs()]) == self.params.epochs:
             rows.append({"epoch": self.params.epochs + 1} | clustering_row(load_json(final)))
         frame = pd.DataFrame(rows, columns=list(HISTORY_TYPES))
         return frame.astype(HISTORY_TYPES)
@@ -155,7 +156,7 @@ class Run:
         if len(labelled):
             counts = labelled.groupby(["cluster", "label"]).size()
             best = counts.groupby("cluster").idxmax().map(lambda pair: pair[1])
-            table["label"] = best.map(dict(enumerate(images.classes)))
+            table["label"] = _named(best, images.classes)
             table["purity"] = counts.groupby("cluster").max() / counts.groupby("cluster").sum()
         return table.sort_values("size", ascending=False, kind="stable").reset_index()
 
@@ -193,13 +194,12 @@ class Run:
         missing), height, width (int32, as packed), sha256 of the file (str)."""
         images = self._packed()
         frame = read_parquet(images.folder / "manifest.parquet")
-        names = dict(enumerate(images.classes))
         return pd.DataFrame(
             {
                 "image": frame["image"],
                 "path": self._paths(),
                 "label": frame["label"],
-                "class": frame["label"].map(names),
+                "class": _named(frame["label"], images.classes),
                 "height": frame["height"],
                 "width": frame["width"],
                 "sha256": frame["sha256"],
@@ -210,7 +210,10 @@ class Run:
         """The packed picture, as a PIL image."""
         from PIL import Image as pil
 
-        return pil.fromarray(np.array(self._packed()[image]))
+        images = self._packed()
+        if not 0 <= image < len(images):
+            raise Refusal(f"image {image}: data set {images.folder.name} has images 0 to {len(images) - 1}")
+        return pil.fromarray(np.array(images[image]))
 
     def features(self, epoch: Epoch) -> ChunkReader:
         """The (N, d) features, lazily: `.shape`, `.blocks()` a chunk at a time, `.read()` all at once."""
@@ -258,27 +261,25 @@ class Run:
     def _packed(self) -> PackedImages:
         return PackedImages(self.root / dataset_folder(self.params.dataset.name))
 
-    def _paths(self) -> list[str]:
-        # Names that are not UTF-8 keep their bytes as surrogates; os.fsencode gives them back.
-        return [os.fsdecode(path) for path in self._packed().paths()]
+    def _paths(self) -> pd.Series[Any]:
+        # Names that are not UTF-8 keep their bytes as surrogates; os.fsencode gives them back. pandas'
+        # own string type refuses surrogates.
+        return pd.Series([os.fsdecode(path) for path in self._packed().paths()], dtype=object)
 
     def _rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
         from stages.chunks import ChunkReader
 
         path = self._clustered(epoch, name)
-        number = None if epoch == "final" else int(epoch)
-        return ChunkReader(path, remedy(stage, self.name, number))
+        return ChunkReader(path, remedy(stage, self.name, epoch))
 
     def _path(self, epoch: Epoch, name: str) -> Path:
-        where = "final" if epoch == "final" else int(epoch)
-        return self.root / epoch_folder(self.name, where) / name  # type: ignore[arg-type]
+        return self.root / epoch_folder(self.name, _where(epoch)) / name
 
     def _clustered(self, epoch: Epoch, name: str) -> Path:
         """A file of the clustering that `epoch` trained on."""
-        if epoch != "final":
-            number = int(epoch)
-            if number > self.params.start:
-                epoch = clustered_epoch(self.params, number)
+        where = _where(epoch)
+        if where != "final" and where > self.params.start:
+            epoch = clustered_epoch(self.params, where)
         path = self._path(epoch, name)
         if not path.exists():
             finished = ", ".join(map(str, self._clusterings())) or "none"
@@ -289,6 +290,21 @@ class Run:
         found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
         numbers: list[Epoch] = sorted(int(name) for name in found)
         return [*numbers, "final"] if (self.folder / "final/assignments.parquet").exists() else numbers
+
+
+def _where(epoch: Epoch) -> int | Literal["final"]:
+    if epoch == "final":
+        return "final"
+    try:
+        return int(epoch)
+    except ValueError:
+        raise Refusal(f"{epoch!r} is no epoch: give a number, or final") from None
+
+
+def _named(labels: pd.Series[Any], classes: list[str]) -> pd.Series[Any]:
+    """Class names by number, missing for -1; as objects, since a folder's name may be no text."""
+    names = [classes[label] if label >= 0 else None for label in labels]
+    return pd.Series(names, index=labels.index, dtype=object)
 
 
 def runs(root: Path) -> pd.DataFrame:

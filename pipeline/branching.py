@@ -11,7 +11,9 @@ from typing import Any
 from pipeline import needs
 from pipeline.plan import write_run
 from pipeline.settings import Settings
+from pipeline.sources import image_count
 from stages.artifacts import load_run_params
+from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.graph import clustered_epoch, epoch_folder, run_folder
 from stages.job import as_values
@@ -30,6 +32,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         Refusal: no such epoch, or a run of that name exists.
     """
     origin, epoch = parse_branch(source)
+    refuse_name(name)
     settings = Settings(root)
     if name in settings.runs() or (root / run_folder(name)).exists():
         raise Refusal(f"run {name} exists already; choose another --run")
@@ -41,6 +44,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         settings.set_text(name, assignment)
     params = settings.resolve(name)
     needs.refuse_links(root, params)
+    check_counts(params, image_count(root, params.dataset))
     with only_writer(root / run_folder(name), f"run {name}"):
         target = root / epoch_folder(name, epoch)
         target.mkdir(parents=True, exist_ok=True)
@@ -91,6 +95,7 @@ def _link(source: Path, target: Path) -> None:
 
 def remove(root: Path, name: str) -> None:
     """Deletes a run's folder and its entry in params.yaml; packed pictures stay."""
+    refuse_name(name)
     settings = Settings(root)
     folder = root / run_folder(name)
     if name not in settings.runs() and not folder.exists():

@@ -24,6 +24,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+# Typer exports no name for it, and newer versions bundle a click of their own.
+_Usage: Any = typer.BadParameter.__base__
+
 RunName = Annotated[str, typer.Option("--run", help="Name of the run, under data/runs.")]
 Sets = Annotated[
     list[str] | None,
@@ -263,7 +266,7 @@ def _open(run: str) -> Any:
 
 
 def _epoch(text: str) -> int | str:
-    if text == "final" or text.isdigit():
+    if text == "final" or text.isdecimal():
         return text if text == "final" else int(text)
     raise Refusal(f"{text!r} is no epoch: give a number, or final")
 
@@ -304,13 +307,20 @@ def _print(table: Any) -> None:
 
 
 def _printable(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+    from pipeline.tables import printable
+
+    return printable(os.fsdecode(name))
 
 
 def main() -> None:
     """Exit status 0 when all was done, 1 for a refusal, 130 when stopped from the keyboard."""
     try:
         app(standalone_mode=False)
+    except _Usage as error:
+        # A wrong command line: the parser's message, and where the right one is told.
+        where = error.ctx.command_path if error.ctx else "python -m pipeline"
+        typer.echo(f"{error.format_message()} See `{where} --help`.", err=True)
+        sys.exit(error.exit_code)
     except Refusal as refusal:
         if os.environ.get("DEEPCLUSTER_DEBUG"):
             traceback.print_exc()

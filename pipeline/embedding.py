@@ -50,6 +50,8 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
     final = root / epoch_folder(run, "final")
     if not (final / "centroids.npy").exists():
         raise Refusal(f"run {run} is not finished: `python -m pipeline run --run {run}`")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise Refusal(f"{out} cannot be written: name a file in a folder that exists with -o")
     listing = list_source(source)
     checkpoint = root / epoch_folder(run, params.epochs) / "checkpoint.pt"
     network = build(params.model)

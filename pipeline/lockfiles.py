@@ -40,4 +40,26 @@ def readable_lock(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
         return None
-    return content["stages"]
+    # Cut at the end of a line it is valid YAML still, which DVC refuses with a traceback.
+    return content["stages"] if all(map(_whole, content["stages"].values())) else None
+
+
+def _whole(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("cmd"), str):
+        return False
+    files = [entry[key] for key in ("deps", "outs") if key in entry]
+    params = entry.get("params", {})
+    return (
+        all(isinstance(found, list) for found in files)
+        and all(map(_whole_file, (item for found in files for item in found)))
+        and isinstance(params, dict)
+        and all(isinstance(values, dict) for values in params.values())
+    )
+
+
+def _whole_file(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and {"path", "md5"} <= item.keys()
+        and all(isinstance(item.get(count, 0), int) for count in ("size", "nfiles"))
+    )

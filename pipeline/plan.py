@@ -166,14 +166,12 @@ def write_run(root: Path, params: RunParams) -> Planned:
     Raises:
         Refusal: fewer epochs than are recorded, or a recorded epoch of another structure.
     """
-    done = recorded_epochs(root, params.run)
-    _refuse_fewer(done, params)
+    done = refuse_other_plan(root, params)
     planned = Planned()
     files: dict[str, str] = {}
     for epoch in own_epochs(params):
         file = epoch_yaml(params, epoch)
         if epoch in done:
-            _refuse_other_structure(root, params, epoch)
             planned.kept += 1
         else:
             files |= file
@@ -184,6 +182,16 @@ def write_run(root: Path, params: RunParams) -> Planned:
             planned.removed.append(str(folder.relative_to(root)))
     _write(root, files, planned)
     return planned
+
+
+def refuse_other_plan(root: Path, params: RunParams) -> list[int]:
+    """The recorded epochs, refused where `params` would drop one or give it other stages."""
+    done = recorded_epochs(root, params.run)
+    _refuse_fewer(done, params)
+    for epoch in done:
+        if epoch > params.start:
+            _refuse_other_structure(root, params, epoch)
+    return done
 
 
 def recorded_epochs(root: Path, run: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import statistics
@@ -65,7 +66,7 @@ def fitting(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any],
     """
     count = len(listing.entries)
     if preset == "paper":
-        return dict(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
+        return copy.deepcopy(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
     cuda = device != "cpu"
     least = LEAST_INPUT["alexnet"] + 1
     size = min(max(median_short_side(listing), 72), 256 if cuda else 128)

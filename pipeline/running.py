@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import needs
-from pipeline.plan import Planned, recorded_epochs, write_dataset, write_run
+from pipeline.plan import Planned, refuse_other_plan, write_dataset, write_run
 from pipeline.presets import described, fitting
 from pipeline.settings import Settings
 from pipeline.sources import adopted_path, drift, image_count, same_source
 from pipeline.status import NodeStatus, of_run, project_nodes
 from stages.artifacts import load_json, load_run_params
-from stages.checks import check_counts
+from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.graph import dataset_folder, own_epochs, run_folder, run_nodes
 from stages.listing import list_source, refuse_inside, source_path
@@ -66,15 +66,9 @@ def prepare(root: Path, request: Request) -> Prepared:
     needs.refuse_links(root, params)
     count = image_count(root, params.dataset)
     check_counts(params, count)
-    done = recorded_epochs(root, params.run)
-    if done and done[-1] > params.epochs:
-        # Planning refuses this too; here nothing has been written yet.
-        raise Refusal(
-            f"epochs: {params.epochs} is fewer than the {done[-1]} recorded for run {params.run}; nothing was "
-            f"deleted: --epochs {done[-1]}, or `python -m pipeline branch --from {params.run}@{params.epochs} "
-            "--run NAME`"
-        )
-    states = of_run(root, params)
+    # Planning refuses this too; here nothing has been written yet.
+    refuse_other_plan(root, params)
+    states = of_run(root, params, settings.content)
     found = needs.space(root, params, count, states)
     lines.append(
         f"run {params.run}: {count:,} pictures, {needs.epochs_left(states, params)} of {params.epochs} epochs to "
@@ -91,8 +85,7 @@ def _adopt(settings: Settings, root: Path, request: Request) -> list[str]:
     """Enters a new run on a folder into the settings, with values that fit it."""
     name, images = request.run, request.images
     assert images is not None
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise Refusal(f"--run {name!r}: use letters, digits, - and _")
+    refuse_name(name)
     known = settings.datasets().get(name)
     if name in settings.runs():
         if known is not None and same_source(root, known, images):
@@ -183,7 +176,7 @@ def _is_epoch(folder: str, epoch: str | None) -> bool:
     if epoch is None:
         return True
     name = Path(folder).name
-    return name == epoch or (epoch.isdigit() and name.isdigit() and int(name) == int(epoch))
+    return name == epoch or (epoch.isdecimal() and name.isdecimal() and int(name) == int(epoch))
 
 
 def rerun_pack(root: Path, dataset: str, report: Reporter) -> None:

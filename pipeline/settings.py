@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,8 +62,13 @@ class Settings:
         *sections, last = key.split(".")
         place = self.content
         for section in sections:
-            if not isinstance(place.get(section), Mapping):
+            inner = place.get(section)
+            if not isinstance(inner, Mapping):
                 place[section] = {}
+            elif getattr(getattr(inner, "anchor", None), "value", None) is not None:
+                # Other sections are this very object, by a YAML alias: they must keep their values.
+                place[section] = copy.deepcopy(inner)
+                place[section].yaml_set_anchor(None)
             place = place[section]
         place[last] = value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,10 +34,15 @@ class NodeStatus:
 
 
 class Inspector:
-    """Compares recorded stages with what lies on disk and with the parameters that now hold."""
+    """Compares recorded stages with what lies on disk and with the parameters that now hold.
 
-    def __init__(self, root: Path, params: RunParams) -> None:
+    Args:
+        content: what the root's params.yaml will hold, where it is not yet written.
+    """
+
+    def __init__(self, root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> None:
         self.root = root
+        self.content = content
         self.values = as_values(params)
         self.params = params
         self._locks: dict[str, dict[str, Any]] = {}
@@ -101,7 +106,7 @@ class Inspector:
 
     def _changed_param(self, node: Node, entry: dict[str, Any]) -> str | None:
         if node.stage == "resolve":
-            return self._resolved_difference()
+            return self._resolved_difference() or self._file_param_difference(node, entry)
         if node.run is None or node.stage == "figures":
             return self._file_param_difference(node, entry)
         recorded: dict[str, Any] = {}
@@ -131,7 +136,8 @@ class Inspector:
                 if values.get("REVISION") != revision_of(path.stem):
                     return f"revision.{path.stem}"
                 continue
-            content = load_yaml(path)
+            root_file = path == (self.root / "params.yaml").resolve()
+            content = self.content if root_file and self.content is not None else load_yaml(path)
             for key, value in values.items():
                 try:
                     current = lookup(content, key)
@@ -206,6 +212,6 @@ def project_nodes(params: RunParams) -> list[Node]:
     return [*dataset_nodes(dataset.name, generated=dataset.generate is not None), *run_nodes(params)]
 
 
-def of_run(root: Path, params: RunParams) -> list[NodeStatus]:
+def of_run(root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> list[NodeStatus]:
     """The state of every stage of a run and its data set."""
-    return list(Inspector(root, params).states(project_nodes(params)))
+    return list(Inspector(root, params, content).states(project_nodes(params)))

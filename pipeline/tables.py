@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.status import NodeStatus
 
@@ -45,13 +46,12 @@ def clusters_table(run: Run, epoch: int | str, most: int) -> Table:
         samples = "  ".join(printable(paths[image]) for image in members["image"])
         cells: list[Any] = [str(row["cluster"]), str(row["size"])]
         if labelled:
-            cells += [printable(str(row["label"])), f"{row['purity']:.2f}"]
-        table.add_row(*cells, samples)
+            cells += [Text(printable(str(row["label"]))), f"{row['purity']:.2f}"]
+        table.add_row(*cells, Text(samples))
     return table
 
 
 def printable(path: str) -> str:
-    """A path for people: bytes that are no text, and control characters, as escapes; no markup."""
+    """A path for people: bytes that are no text, and control characters, as escapes."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return safe.replace("[", "\\[")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.lockfiles import readable_lock
 from pipeline.status import md5, project_nodes
-from stages.artifacts import load_run_params
+from stages.artifacts import load_run_params, remedy
 from stages.graph import run_folder
 from stages.report import Reporter
 
@@ -29,6 +29,9 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 state = "is missing" if found is None else "differs"
                 name = f"{node.folder}/{out['path']}"
                 wrong.append(name)
-                report.say(f"{name} {state}: `python -m pipeline rerun {node.stage}` makes it again")
+                where = "final" if Path(node.folder).name == "final" else node.epoch
+                # init's epoch is 0, where no folder of stages is; a data set's stages know no run.
+                again = remedy(node.stage, node.run or run, where or None)
+                report.say(f"{name} {state}: {again}")
     report.say(f"run {run}: {count} artifacts hashed, {len(wrong)} differ")
     return wrong

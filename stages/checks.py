@@ -52,6 +52,12 @@ def check_sizes(params: RunParams) -> None:
         )
 
 
+def refuse_name(run: str) -> None:
+    """Refuses a run's name that is no plain folder name and no plain key of params.yaml."""
+    if not run.replace("-", "").replace("_", "").isalnum():
+        raise Refusal(f"--run {run!r}: use letters, digits, - and _")
+
+
 def check_counts(params: RunParams, images: int) -> None:
     """Refuses clusters or dimensions that `images` pictures cannot fill."""
     k, dim = params.cluster.k, params.whiten.dim

@@ -143,7 +143,7 @@ class RunParams(Section):
 def parse_branch(text: str) -> tuple[str, int]:
     """`demo@37` as ("demo", 37)."""
     run, _, epoch = text.rpartition("@")
-    if not run or not epoch.isdigit():
+    if not run or not epoch.isdecimal():
         raise Refusal(f"{text!r} names no epoch of a run: write it as RUN@EPOCH, such as demo@37")
     return run, int(epoch)
 
