@@ -17,7 +17,7 @@ from pipeline.recorder import Recorder
 from pipeline.running import Request
 from pipeline.running import plan as plan_command
 from pipeline.status import project_nodes
-from stages import graph, runner
+from stages import graph, job
 from stages.errors import Refusal
 from stages.graph import REVISED_STAGES
 from stages.job import revisions, run_job
@@ -170,7 +170,7 @@ def differing(before: Any, after: Any) -> set[str]:
     return {
         stage
         for stage, keys in graph.PARAMS.items()
-        if vars_of(runner.view(before, keys)) != vars_of(runner.view(after, keys))
+        if vars_of(job.view(before, keys)) != vars_of(job.view(after, keys))
     }
 
 
@@ -236,8 +236,8 @@ def test_a_raised_revision_reaches_its_stage_alone(finished, stage):
 
 @pytest.mark.parametrize("stage", ["generate", "pack"])
 def test_a_raised_revision_of_a_data_sets_stage_reaches_it_alone(finished, stage, monkeypatch):
-    true = runner.revision_of
-    monkeypatch.setattr(runner, "revision_of", lambda name: true(name) + (name == stage))
+    true = job.revision_of
+    monkeypatch.setattr(job, "revision_of", lambda name: true(name) + (name == stage))
     assert stale(finished.root, content_of(finished.root), revisions()) == {f"data/images/demo:{stage}"}
 
 

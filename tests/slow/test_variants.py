@@ -128,7 +128,7 @@ def test_no_epochs_give_the_clusters_of_the_initial_network(ways, finished):
 def test_a_list_of_paths_keeps_its_order_and_has_no_classes(ways):
     project = ways["pipeline"].run("listed")
     run = open_run("listed", project.root)
-    lines = project.path("list.txt").read_text().split()
+    lines = project.path("list.txt").read_text().splitlines()
     assert run.images()["path"].tolist() == lines
     assert (run.images()["label"] == -1).all()
     history = run.history()
