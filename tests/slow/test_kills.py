@@ -239,7 +239,7 @@ def test_a_repro_killed_and_restarted_while_its_stage_lives_on_is_refused(begun,
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.97])
 def test_a_lock_cut_short_by_a_kill_costs_no_question_and_no_byte(begun, finished, share):
     """DVC rewrites dvc.lock in place; what is left of it may even be valid YAML."""
-    lock = begun.run_path("epochs/0001/dvc.lock")
+    lock = begun.run_path("epochs/0002/dvc.lock")
     whole = lock.read_bytes()
     lock.write_bytes(whole[: int(len(whole) * share)])
     begun.run()
