@@ -13,7 +13,7 @@ PREVIOUS = ".dvc.lock.previous"
 
 
 def keep_lock(folder: Path) -> None:
-    """Keeps the current dvc.lock beside: DVC rewrites it in place."""
+    """Keeps a copy of the dvc.lock just written: DVC will rewrite it in place."""
     lock = folder / "dvc.lock"
     if lock.exists():
         beside = folder / f"{PREVIOUS}.new"
@@ -23,22 +23,42 @@ def keep_lock(folder: Path) -> None:
 
 def restore_lock(folder: Path) -> None:
     """Puts the kept dvc.lock back where a kill has cut the current one short."""
-    lock, previous = folder / "dvc.lock", folder / PREVIOUS
-    if not lock.exists() or readable_lock(lock) is not None:
+    lock = folder / "dvc.lock"
+    if not lock.exists() or not _cut_short(folder):
         return
-    if previous.exists():
-        os.replace(previous, lock)
+    if (folder / PREVIOUS).exists():
+        beside = folder / "dvc.lock.new"
+        shutil.copyfile(folder / PREVIOUS, beside)
+        os.replace(beside, lock)
     else:
         lock.unlink()
+
+
+def recorded_stages(folder: Path) -> dict[str, Any]:
+    """What a folder's dvc.lock records, or the kept one where it is cut short; by stage."""
+    if not (folder / "dvc.lock").exists():
+        return {}
+    return readable_lock(folder / (PREVIOUS if _cut_short(folder) else "dvc.lock")) or {}
+
+
+def _cut_short(folder: Path) -> bool:
+    lock, previous = folder / "dvc.lock", folder / PREVIOUS
+    if readable_lock(lock) is None:
+        return True
+    # What is left may be a valid lock of fewer files: then it is the beginning of the kept one.
+    if not previous.exists() or previous.stat().st_size <= lock.stat().st_size:
+        return False
+    return previous.read_bytes().startswith(lock.read_bytes())
 
 
 def readable_lock(path: Path) -> dict[str, Any] | None:
     """The stages of a dvc.lock, or None where it is missing or cut short."""
     try:
-        content = yaml.load(path.read_bytes(), yaml.CSafeLoader)
+        text = path.read_bytes()
+        content = yaml.load(text, yaml.CSafeLoader)
     except (OSError, yaml.YAMLError):
         return None
-    if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+    if not text.endswith(b"\n") or not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
         return None
     # Cut at the end of a line it is valid YAML still, which DVC refuses with a traceback.
     return content["stages"] if all(map(_whole, content["stages"].values())) else None

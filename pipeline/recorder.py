@@ -88,5 +88,5 @@ class Recorder:
             stage = self._stage(node)
             stage.save(run_cache=False)
             stage.commit()
-            keep_lock(folder)
             stage.dump(update_pipeline=False)
+            keep_lock(folder)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.lockfiles import readable_lock
+from pipeline.lockfiles import recorded_stages
 from stages.artifacts import load_yaml
 from stages.graph import Node, dataset_nodes, run_nodes
 from stages.job import as_values
@@ -74,7 +74,7 @@ class Inspector:
     def recorded(self, node: Node) -> dict[str, Any] | None:
         """The stage's entry in its dvc.lock."""
         if node.folder not in self._locks:
-            self._locks[node.folder] = readable_lock(self.root / node.folder / "dvc.lock") or {}
+            self._locks[node.folder] = recorded_stages(self.root / node.folder)
         return self._locks[node.folder].get(node.stage)
 
     def _difference(self, node: Node) -> str | None:
