@@ -41,6 +41,10 @@ Preset = Annotated[str, typer.Option("--preset", help="Values of a new run: fit 
 Yes = Annotated[bool, typer.Option("--yes", help="Recompute recorded epochs, or delete, without asking.")]
 
 
+STOPPED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
 @app.callback()
 def debugging(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with every error.")] = False,
@@ -313,9 +317,11 @@ def _printable(name: bytes) -> str:
 
 
 def main() -> None:
-    """Exit status 0 when all was done, 1 for a refusal, 130 when stopped from the keyboard."""
+    """Exit status 0 when all was done, 1 for a refusal, 2 for a wrong command line, 130 when stopped."""
     try:
-        app(standalone_mode=False)
+        # Typer answers an interrupt with a status of its own, or passes it on: both end below.
+        if app(standalone_mode=False) == STOPPED:
+            raise KeyboardInterrupt
     except _Usage as error:
         # A wrong command line: the parser's message, and where the right one is told.
         where = error.ctx.command_path if error.ctx else "python -m pipeline"
@@ -328,4 +334,4 @@ def main() -> None:
         sys.exit(1)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped; the same command goes on", err=True)
-        sys.exit(130)
+        sys.exit(STOPPED)

@@ -117,6 +117,9 @@ def run_stage(function: StageFunction) -> None:
         Reporter(log).note(f"refused: {refusal}")
         print(f"{function.__name__}: {refusal}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{function.__name__}: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
     except Exception:
         Reporter(log).note(traceback.format_exc())
         raise
