@@ -99,6 +99,21 @@ def recorded_hours(root: Path, run: str, epochs: list[int]) -> float:
     return sum(seconds for (epoch, _), seconds in last.items() if epoch in wanted) / 3600
 
 
+def other_threads(root: Path, params: RunParams) -> str | None:
+    """A line where recorded stages were computed with another number of threads."""
+    path = root / run_folder(params.run) / "timings.csv"
+    if not path.exists():
+        return None
+    with open(path, newline="", encoding="utf-8") as file:
+        before = {row.get("threads") for row in csv.DictReader(file)} - {str(params.threads), None}
+    if not before:
+        return None
+    return (
+        f"threads: {params.threads}, and stages so far used {', '.join(sorted(map(str, before)))}: nothing is redone, "
+        "but last digits may differ from a run of one number"
+    )
+
+
 def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:
     """Stops before recorded epochs are lost, unless told to go on."""
     epochs = recomputed(states)

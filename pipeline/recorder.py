@@ -20,6 +20,7 @@ from dvc.repo import Repo
 from pipeline.lockfiles import keep_lock, restore_lock
 from stages.errors import Refusal
 from stages.graph import Node
+from stages.publish import space_told
 
 LOCK_SECONDS = 60.0
 """How long to wait for another DVC command to let go of the repository."""
@@ -84,7 +85,8 @@ class Recorder:
         run_cache=False, since DVC's run cache copies even outputs that are declared uncached.
         """
         folder = self.root / node.folder
-        with self._locked():
+        lock = folder / "dvc.lock"
+        with space_told(lock, lock.stat().st_size if lock.exists() else 0), self._locked():
             stage = self._stage(node)
             stage.save(run_cache=False)
             stage.commit()

@@ -126,7 +126,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
     params = prepared.params
     # From here on the run exists; what was refused before leaves no folder behind.
     report.log = root / run_folder(params.run) / "log.txt"
-    for line in [*prepared.lines, needs.refuse_device(params)]:
+    for line in [*prepared.lines, needs.other_threads(root, params), needs.refuse_device(params)]:
         if line:
             report.say(line)
     started = time.monotonic()

@@ -176,3 +176,11 @@ def test_a_device_that_is_not_there_is_refused():
     content["device"] = "cuda"
     with pytest.raises(Refusal, match=r"device: cuda: .*--set device=cpu"):
         needs.refuse_device(resolve(content, "demo"))
+
+
+def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):
+    finished_copy.edit({"threads": 1})
+    told = finished_copy.run()
+    assert "threads: 1, and stages so far used 2" in told
+    # resolve alone writes the number down.
+    assert "1 stages run" in told
