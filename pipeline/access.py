@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.status import final_is_current
 from stages.artifacts import (
     PackedImages,
     find_root,
@@ -103,8 +104,7 @@ class Run:
 
         rows = [load_json(self._path(epoch, "metrics.json")) for epoch in self.epochs()]
         final = self.folder / "final" / "clustering.json"
-        # While epochs are being added, final/ is the clustering of an earlier network.
-        if final.exists() and max([self.params.start, *self.epochs()]) == self.params.epochs:
+        if final.exists() and final_is_current(self.root, self.params):
             rows.append({"epoch": self.params.epochs + 1} | clustering_row(load_json(final)))
         frame = pd.DataFrame(rows, columns=list(HISTORY_TYPES))
         return frame.astype(HISTORY_TYPES)
@@ -281,6 +281,8 @@ class Run:
         if where != "final" and where > self.params.start:
             epoch = clustered_epoch(self.params, where)
         path = self._path(epoch, name)
+        if epoch == "final" and path.exists() and not final_is_current(self.root, self.params):
+            raise Refusal(f"{path} is of an earlier network: `python -m pipeline run --run {self.name}` makes it again")
         if not path.exists():
             finished = ", ".join(map(str, self._clusterings())) or "none"
             raise Refusal(f"{path} is missing; epochs with a clustering: {finished}")
@@ -289,7 +291,8 @@ class Run:
     def _clusterings(self) -> list[Epoch]:
         found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
         numbers: list[Epoch] = sorted(int(name) for name in found)
-        return [*numbers, "final"] if (self.folder / "final/assignments.parquet").exists() else numbers
+        final = (self.folder / "final/assignments.parquet").exists() and final_is_current(self.root, self.params)
+        return [*numbers, "final"] if final else numbers
 
 
 def _where(epoch: Epoch) -> int | Literal["final"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from stages.graph import clustered_epoch, epoch_folder, run_folder
 from stages.job import as_values
 from stages.locks import only_writer
 from stages.params import RunParams, parse_branch
-from stages.publish import space_told, write_json
+from stages.publish import link, write_json
 
 
 def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | None) -> RunParams:
@@ -43,6 +42,8 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     for assignment in sets:
         settings.set_text(name, assignment)
     params = settings.resolve(name)
+    if _shape(params) != _shape(parent):
+        raise Refusal(f"--set: a branch keeps the network and the data set of {source}; make a new run for others")
     needs.refuse_links(root, params)
     check_counts(params, image_count(root, params.dataset))
     with only_writer(root / run_folder(name), f"run {name}"):
@@ -50,13 +51,21 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         target.mkdir(parents=True, exist_ok=True)
         digests = {}
         for file, path in files.items():
-            _link(path, target / file)
+            link(path, target / file)
             with open(path, "rb") as opened:
                 digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()
         write_json(target / "branch.json", {"from": source, "sha256": digests})
         settings.save()
         write_run(root, params)
     return params
+
+
+def _shape(params: RunParams) -> tuple[object, ...]:
+    """What a checkpoint and assignments fit: the network's layers, and the pictures."""
+    model = params.model
+    # A residual network ends in an average, so its weights fit any input.
+    side = None if model.architecture.startswith("resnet") else model.input
+    return model.architecture, model.sobel, model.width, side, params.dataset
 
 
 def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
@@ -83,14 +92,6 @@ def _overrides(parent: RunParams) -> dict[str, Any]:
         key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
         for key, value in values.items()
     }
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        with space_told(target, source.stat().st_size):
-            shutil.copyfile(source, target)
 
 
 def remove(root: Path, name: str) -> None:

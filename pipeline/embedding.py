@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.status import final_is_current
 from stages.artifacts import load_run_params
 from stages.checkpoints import build, device_of, load, placed, restore
 from stages.errors import Refusal
+from stages.extract import checked
 from stages.extract import embed as features_of
 from stages.graph import epoch_folder, run_folder
 from stages.listing import Entry, list_source
@@ -25,7 +27,7 @@ from stages.method.sampling import batches
 from stages.params import MOST_ASPECT
 from stages.publish import space_told
 from stages.report import Reporter
-from stages.resources import thread_limit
+from stages.resources import float_modes, thread_limit
 from stages.whiten import read as read_pca
 
 
@@ -48,7 +50,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
     """
     params = load_run_params(root / run_folder(run))
     final = root / epoch_folder(run, "final")
-    if not (final / "centroids.npy").exists():
+    if not (final / "centroids.npy").exists() or not final_is_current(root, params):
         raise Refusal(f"run {run} is not finished: `python -m pipeline run --run {run}`")
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise Refusal(f"{out} cannot be written: name a file in a folder that exists with -o")
@@ -67,6 +69,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
             return entry, str(error)
         return entry, centre_crop(picture, params.model.input).copy()
 
+    float_modes(params.precision)
     loaded = prefetch(read, listing.entries, params.workers)
     told = report.progress(loaded, f"embed {source}", len(listing.entries), lambda _: 1)
     rejected = list(listing.rejected)
@@ -87,7 +90,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
                 features = np.concatenate(
                     [features_of(network, np.stack(pictures[a:b]), params.precision) for a, b in spans]
                 )
-                white = pca.apply(features.astype(params.extract.dtype, copy=False))
+                white = pca.apply(checked(features, params.extract.dtype))
                 cluster, distance = assign(white, centroids)
                 writer.write_table(_table(names, cluster, distance, white, schema))
                 count += len(names)

@@ -12,6 +12,7 @@ from pipeline.recorder import Recorder
 from stages.errors import Refusal
 from stages.graph import Node, dataset_folder, dataset_nodes, run_folder
 from stages.job import dataset_job, run_job
+from stages.listing import checked_listing
 from stages.locks import only_writer
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter
@@ -64,11 +65,15 @@ class Engine:
 
     def _run(self, node: Node, params: RunParams | None) -> None:
         module = importlib.import_module(f"stages.{node.stage}")
-        self.recorder.clear(node)
         if params is None:
             job = dataset_job(self.root, node, self.report)
         else:
             job = run_job(self.root, node, params, self.report)
+        # What is missing refuses before the former outputs are removed.
+        job.fingerprint()
+        if node.stage == "pack":
+            checked_listing(self.root, job.params.dataset, job.folder)
+        self.recorder.clear(node)
         try:
             execute(getattr(module, node.stage), job, params)
         except Refusal as refusal:

@@ -87,7 +87,7 @@ def run_yaml(params: RunParams) -> dict[str, str]:
             [{"../../../params.yaml": resolving}, *map(_revision, REVISED_STAGES)],
         )
     }
-    nodes = [export_node(params)] if params.start else [init_node(params), export_node(params)]
+    nodes = [export_node(params)] if params.branch else [init_node(params), export_node(params)]
     stages |= {node.stage: _stage(node, _own_params(node)) for node in nodes}
     return {f"{run_folder(params.run)}/dvc.yaml": _render({"stages": stages, "plots": PLOTS})}
 
@@ -213,7 +213,7 @@ def _refuse_other_structure(root: Path, params: RunParams, epoch: int) -> None:
     path = root / epoch_folder(params.run, epoch) / "dvc.yaml"
     planned = set(load_yaml(path)["stages"])
     expected = {node.stage for node in epoch_nodes(params, epoch)}
-    if planned not in (expected, {"pruned"}):
+    if planned != expected:
         raise Refusal(
             f"params.yaml: cluster.every: epoch {epoch} of run {params.run} is recorded with the stages "
             f"{', '.join(sorted(planned))}; `python -m pipeline branch --from {params.run}@{epoch - 1} "

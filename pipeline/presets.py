@@ -37,8 +37,6 @@ PRESETS = ("fit", "paper")
 SAMPLED = 200
 """Pictures whose size is looked at to choose the size of the data set."""
 
-WIDTH_FEATURES = 4096
-
 
 def median_short_side(listing: Listing) -> int:
     """Median short side in pixels of up to `SAMPLED` pictures, spread over the listing."""
@@ -98,5 +96,5 @@ def described(run: str, images: Path, overrides: dict[str, Any], dataset: dict[s
     return (
         f"run {run}: {count:,} pictures of {images}, stored at {dataset['size']} pixels, network input "
         f"{model['input']}, width {model['width']:g}, k {overrides['cluster']['k']}, batch "
-        f"{overrides['train']['batch']}: written under runs.{run} in params.yaml, change them there"
+        f"{overrides['train']['batch']}: written under runs.{run} and datasets.{run} in params.yaml, change them there"
     )

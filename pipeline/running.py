@@ -17,6 +17,7 @@ from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.graph import dataset_folder, own_epochs, run_folder, run_nodes
 from stages.listing import list_source, refuse_inside, source_path
+from stages.locks import only_writer
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter, duration
 
@@ -113,9 +114,10 @@ def plan(root: Path, request: Request, report: Reporter) -> Planned:
     prepared = prepare(root, request)
     for line in prepared.lines:
         report.say(line)
-    prepared.settings.save()
-    write_dataset(root, prepared.params.dataset)
-    return write_run(root, prepared.params)
+    with only_writer(root / run_folder(request.run), f"run {request.run}"):
+        prepared.settings.save()
+        write_dataset(root, prepared.params.dataset)
+        return write_run(root, prepared.params)
 
 
 def run(root: Path, request: Request, report: Reporter) -> RunParams:
@@ -135,7 +137,8 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         write_dataset(root, params.dataset)
         count = engine.pack(params.dataset)
         # Pictures may have been rejected: what was checked against the listing is checked again.
-        check_counts(params, int(load_json(root / dataset_folder(params.dataset.name) / "pack.json")["images"]))
+        packed = load_json(root / dataset_folder(params.dataset.name) / "pack.json")
+        check_counts(params, packed["images"], packed["labelled"])
         write_run(root, params)
         nodes = list(run_nodes(params))
         count += engine.execute(report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1), params)

@@ -10,20 +10,25 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.errors import Refusal
 from stages.job import revisions
+from stages.locks import only_writer
 from stages.params import RunParams
 from stages.publish import write_bytes
 from stages.resolution import resolve
+
+
+class _Representer(RoundTripRepresenter):
+    """One of our own: representers are registered with the class, and DVC writes its locks with ruamel's."""
 
 
 def _yaml() -> YAML:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
-    # 1e-05 without a point is text to YAML 1.1 readers: floats are written so that all agree.
-    yaml.representer.add_representer(float, _float)
+    yaml.Representer = _Representer
     return yaml
 
 
@@ -32,6 +37,10 @@ def _float(representer: Any, value: float) -> Any:
     if "e" in text and "." not in text:
         text = text.replace("e", ".0e")
     return representer.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+# 1e-05 without a point is text to YAML 1.1 readers: floats are written so that all agree.
+_Representer.add_representer(float, _float)
 
 
 class Settings:
@@ -93,6 +102,9 @@ class Settings:
         _yaml().dump(self.content, buffer)
         if buffer.getvalue() == self.text:
             return False
-        write_bytes(self.path, buffer.getvalue().encode())
+        with only_writer(self.path.parent / "data", "params.yaml"):
+            if self.path.read_text(encoding="utf-8") != self.text:
+                raise Refusal("params.yaml changed meanwhile; nothing was written: give the same command again")
+            write_bytes(self.path, buffer.getvalue().encode())
         self.text = buffer.getvalue()
         return True

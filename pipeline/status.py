@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pipeline.lockfiles import recorded_stages
 from stages.artifacts import load_yaml
-from stages.graph import Node, dataset_nodes, run_nodes
+from stages.graph import Node, dataset_nodes, epoch_folder, run_nodes
 from stages.job import as_values
 from stages.params import RunParams, lookup
 from stages.publish import failure
@@ -204,6 +204,26 @@ def same(a: Any, b: Any) -> bool:
         except (TypeError, ValueError):
             return False
     return bool(a == b)
+
+
+def final_is_current(root: Path, params: RunParams) -> bool:
+    """Whether final/ was made, by the records, from the last checkpoint: epochs may have been added since."""
+    entries = recorded_stages(root / epoch_folder(params.run, "final"))
+    if not {"extract", "whiten", "cluster"} <= entries.keys():
+        return False
+    last = epoch_folder(params.run, params.epochs)
+    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", "checkpoint.pt")
+    return (
+        _recorded(entries["extract"], "deps", "checkpoint.pt") == (made or md5(root / last / "checkpoint.pt"))
+        and _recorded(entries["whiten"], "deps", "features.zarr")
+        == _recorded(entries["extract"], "outs", "features.zarr")
+        and _recorded(entries["cluster"], "deps", "whitened.zarr")
+        == _recorded(entries["whiten"], "outs", "whitened.zarr")
+    )
+
+
+def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
+    return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)
 
 
 def project_nodes(params: RunParams) -> list[Node]:

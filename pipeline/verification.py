@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.lockfiles import readable_lock
+from pipeline.lockfiles import readable_lock, recorded_stages
 from pipeline.status import md5, project_nodes
 from stages.artifacts import load_run_params, remedy
 from stages.graph import run_folder
@@ -18,8 +18,13 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
     count = 0
     nodes = project_nodes(params)
     for node in report.progress(nodes, f"verify {run}", len(nodes), lambda _: 1):
-        entry = (readable_lock(root / node.folder / "dvc.lock") or {}).get(node.stage)
+        lock = root / node.folder / "dvc.lock"
+        entry = recorded_stages(root / node.folder).get(node.stage)
         if entry is None:
+            name = f"{node.folder}/dvc.lock"
+            if lock.exists() and readable_lock(lock) is None and name not in wrong:
+                wrong.append(name)
+                report.say(f"{name} cannot be read: `python -m pipeline run --run {run}` makes its stages again")
             continue
         for out in entry.get("outs", []):
             path = root / node.folder / out["path"]

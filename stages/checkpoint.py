@@ -5,8 +5,6 @@ writes  checkpoint.pt   a hard link to trained/checkpoint.pt; what the next epoc
         metrics.json    the epoch's row of history.csv
 """
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from stages.artifacts import load_json, read_parquet
 from stages.checkpoints import build, load
 from stages.errors import Refusal
 from stages.job import Job
-from stages.publish import space_told, write_json
+from stages.publish import link, write_json
 from stages.runner import run_stage
 
 REVISION = 1
@@ -27,7 +25,7 @@ def checkpoint(job: Job) -> None:
     source = job.input("trained") / "checkpoint.pt"
     verify(load(source), build(job.params.model).state_dict(), source)
     metrics = _metrics(job)
-    _link(source, job.output("checkpoint"))
+    link(source, job.output("checkpoint"))
     write_json(job.output("metrics"), metrics)
 
 
@@ -96,14 +94,6 @@ def clustering_row(clustering: dict[str, Any] | None) -> dict[str, Any]:
     row = {column: clustering[column] for column in CLUSTERING_COLUMNS}
     row["objective"] = clustering["objective"][-1]
     return row
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        with space_told(target, source.stat().st_size):
-            shutil.copyfile(source, target)
 
 
 if __name__ == "__main__":

@@ -58,8 +58,16 @@ def refuse_name(run: str) -> None:
         raise Refusal(f"--run {run!r}: use letters, digits, - and _")
 
 
-def check_counts(params: RunParams, images: int) -> None:
-    """Refuses clusters or dimensions that `images` pictures cannot fill."""
+def check_counts(params: RunParams, images: int, labelled: int | None = None) -> None:
+    """Refuses clusters or dimensions that `images` pictures, `labelled` of them with a class, cannot fill."""
+    pic = params.cluster.pic
+    if pic is not None and pic.neighbours >= images:
+        raise Refusal(
+            f"params.yaml: cluster.pic.neighbours: {pic.neighbours} neighbours need more than {images} pictures; "
+            f"--set cluster.pic.neighbours={max(1, images - 1)}"
+        )
+    if params.cluster.method == "labels" and labelled is not None and labelled < images:
+        raise Refusal("params.yaml: cluster.method: labels: some pictures have none; --set cluster.method=kmeans")
     k, dim = params.cluster.k, params.whiten.dim
     if images < 2:
         raise Refusal(

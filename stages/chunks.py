@@ -128,7 +128,7 @@ class ChunkReader:
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The rows in order, a chunk at a time, each (rows, ...) in the stored dtype.
 
-        Each map is dropped as the next is asked for, so that memory stays at one chunk.
+        Each is read into memory of its own, so that no more than one chunk need be there.
         """
         for index in range(self.count):
             rows = min(self.chunk[0], self.shape[0] - index * self.chunk[0])

@@ -33,7 +33,7 @@ def cluster(job: Job) -> None:
     rows = job.rows("whitened", "whiten").read()
     images = job.packed()
     found = _clustering(job, rows, images.label)
-    if (found.distance > 0).any() and not np.isfinite(found.distance).all():
+    if not np.isfinite(found.distance).all():
         raise Refusal(f"{job.input('whitened')}: distances are not finite; rerun whiten")
     previous = None
     if job.reads("previous"):
@@ -79,8 +79,13 @@ def _clustering(job: Job, rows: NDArray[np.float32], labels: NDArray[np.int64]) 
         iterations=params.iterations,
         seed=int(job.rng.integers(2**31)),
         rng=job.rng,
-        gpu=job.params.device != "cpu",
+        gpu=gpu_number(job.params.device),
     )
+
+
+def gpu_number(device: str) -> int | None:
+    """Which GPU "cuda" or "cuda:1" is; None for "cpu"."""
+    return None if device == "cpu" else int(device.partition(":")[2] or 0)
 
 
 def measured(

@@ -114,7 +114,8 @@ def dataset_nodes(dataset: str, *, generated: bool) -> list[Node]:
         nodes.append(Node(folder, "generate", {}, outs))
     deps = {"pictures": f"{folder}/pictures"} if generated else {}
     outs = {
-        "pixels": Out(f"{folder}/pixels.zarr", "large"),
+        # Kept until its successor is whole: the source may be gone, and nothing else could make it again.
+        "pixels": Out(f"{folder}/pixels.zarr", "persistent"),
         "manifest": Out(f"{folder}/manifest.parquet"),
         "rejected": Out(f"{folder}/rejected.parquet"),
         "pack": Out(f"{folder}/pack.json"),
@@ -301,7 +302,7 @@ def own_epochs(params: RunParams) -> range:
 def run_nodes(params: RunParams) -> Iterator[Node]:
     """All stages of a run but its data set's, in the order in which they are computed."""
     yield resolve_node(params)
-    if params.start == 0:
+    if params.branch is None:
         yield init_node(params)
     for epoch in own_epochs(params):
         yield from epoch_nodes(params, epoch)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stages.chunks import ChunkWriter
 from stages.errors import Refusal
 from stages.job import Job
-from stages.listing import Entry, Listing, list_source, refuse_inside, source_path
+from stages.listing import Entry, Listing, checked_listing, source_path
 from stages.loader import prefetch
 from stages.method.decode import Unreadable, decode
 from stages.params import MOST_ASPECT, DatasetParams
@@ -32,8 +32,7 @@ REVISION = 1
 def pack(job: Job) -> None:
     dataset: DatasetParams = job.params.dataset
     source = source_path(job.root, dataset)
-    refuse_inside(source, job.folder, dataset)
-    listing = list_source(source)
+    listing = checked_listing(job.root, dataset, job.folder)
     work = job.partial.path
     _drop_save_points_of_another(work, listing.digest())
     assembler = Assembler(work, dataset, _classes(listing, dataset))

@@ -101,6 +101,17 @@ def write_torch(path: Path, content: Any) -> None:
     write_bytes(path, buffer.getbuffer())
 
 
+def link(source: Path, target: Path) -> None:
+    """A hard link to a published file, which nobody opens for writing; a copy where links are refused."""
+    # An attempt that was killed may have left its link.
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with space_told(target, source.stat().st_size):
+            shutil.copyfile(source, target)
+
+
 def remove(path: Path) -> None:
     """Removes a file, link or folder, where there is one."""
     if path.is_dir() and not path.is_symlink():

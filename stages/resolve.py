@@ -20,7 +20,8 @@ from stages.runner import run_stage
 
 def resolve(job: Job) -> None:
     params: RunParams = job.params.run
-    check_counts(params, load_json(job.input("pack"))["images"])
+    packed = load_json(job.input("pack"))
+    check_counts(params, packed["images"], packed["labelled"])
     for difference in _differences(job, params):
         raise Refusal(
             f"{difference}: `python -m pipeline plan --run {params.run}`, then again; a stage cannot "
@@ -46,7 +47,7 @@ def _differences(job: Job, params: RunParams) -> Iterator[str]:
     for epoch in planned:
         stages = set(load_yaml(folder / f"{epoch:04d}/dvc.yaml")["stages"])
         expected = {node.stage for node in epoch_nodes(params, epoch)}
-        if stages not in (expected, {"pruned"}):
+        if stages != expected:
             yield f"cluster.every: {params.cluster.every} is not what epoch {epoch} is planned for"
             return
 

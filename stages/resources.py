@@ -44,6 +44,17 @@ def thread_limit(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def float_modes(precision: str) -> None:
+    """Tells torch, where it is loaded, whether tf32 may stand for float32, and to choose kernels that repeat."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
 @contextmanager
 def peak_memory() -> Iterator[list[float | None]]:
     """Peak anonymous memory in MB, sampled from /proc; None where there is no /proc."""

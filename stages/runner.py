@@ -32,7 +32,7 @@ from stages.locks import only_writer
 from stages.params import RunParams
 from stages.report import Reporter
 from stages.resolution import resolve
-from stages.resources import peak_memory, record_timing, thread_limit
+from stages.resources import float_modes, peak_memory, record_timing, thread_limit
 
 StageFunction = Callable[[Job], None]
 
@@ -76,11 +76,7 @@ def _environment(job: Job, context: RunParams | None) -> Iterator[None]:
             yield
             return
         precision = context.precision if context else "float32"
-        tf32 = precision == "tf32"
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        torch.backends.cudnn.allow_tf32 = tf32
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
+        float_modes(precision)
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(job.torch_seed % 2**63)
             yield

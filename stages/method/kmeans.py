@@ -67,7 +67,7 @@ def kmeans(
     iterations: int,
     seed: int,
     rng: np.random.Generator,
-    gpu: bool = False,
+    gpu: int | None = None,
 ) -> Clustering:
     """faiss k-means on all rows, then a last assignment of all of them.
 
@@ -80,6 +80,7 @@ def kmeans(
         iterations: at most; faiss ends sooner when the objective stands still.
         seed: of the initial centroids, a new one each epoch.
         rng: chooses the clusters that are split.
+        gpu: number of the GPU to search on; None for the CPU.
     """
     import faiss
 
@@ -89,10 +90,11 @@ def kmeans(
         k,
         niter=iterations,
         seed=seed,
-        gpu=gpu,
         min_points_per_centroid=1,
         max_points_per_centroid=10_000_000,
     )
+    if gpu is not None:
+        search.index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, faiss.IndexFlatL2(rows.shape[1]))
     search.train(rows)
     assert search.centroids is not None and search.iteration_stats is not None
     stats, centroids = search.iteration_stats, search.centroids.copy()
