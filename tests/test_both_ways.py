@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import SMALL, Project, copy_project, tree
+from projects import SMALL, Project, copy_project, tree
 
 
 @pytest.fixture(scope="module")

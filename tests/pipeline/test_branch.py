@@ -8,8 +8,8 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from conftest import tree
 from pipeline_helpers import CommandLine, content_of, params_of, unlink
+from projects import tree
 
 from pipeline.branching import branch, remove
 from stages.errors import Refusal
@@ -129,7 +129,7 @@ def test_removing_a_branch_leaves_everything_else(finished_copy):
 
 
 def test_removing_a_run_keeps_every_comment(finished_copy):
-    from conftest import ROOT
+    from projects import ROOT
 
     text = (ROOT / "params.yaml").read_text()
     finished_copy.path("params.yaml").write_text(text)
@@ -139,7 +139,7 @@ def test_removing_a_run_keeps_every_comment(finished_copy):
 
 
 def test_removing_a_run_that_others_share_an_anchor_with_leaves_them_whole(finished_copy):
-    from conftest import ROOT
+    from projects import ROOT
 
     finished_copy.path("params.yaml").write_text((ROOT / "params.yaml").read_text())
     before = comparable(params_of(finished_copy.root, "imagenet-vgg16"))

@@ -8,8 +8,8 @@ from collections import namedtuple
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from pipeline_helpers import content_of, params_of
+from projects import ROOT
 
 from pipeline import needs
 from pipeline.running import Request, prepare

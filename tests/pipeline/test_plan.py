@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 from pipeline_helpers import changed, content_of, node_of, params_of, states_of
+from projects import ROOT
 
 from pipeline.plan import RESOLVED_SECTIONS, all_yaml, write_run
 from pipeline.recorder import Recorder

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
 from PIL import Image
 from pipeline_helpers import content_of
+from projects import ROOT
 
 from pipeline import presets
 from pipeline.presets import fitting, median_short_side

@@ -9,9 +9,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 import yaml
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from projects import ROOT
 from ruamel.yaml import YAML
 
 from pipeline.settings import Settings

@@ -9,8 +9,8 @@ import shutil
 
 import pytest
 import yaml
-from conftest import Project
 from pipeline_helpers import CommandLine, flip_byte, unlink
+from projects import Project
 
 from pipeline.verification import verify
 from stages.errors import Refusal

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from conftest import SMALL, Project, copy_project, merged
+from projects import SMALL, Project, copy_project, merged
 
 PATIENCE = 300.0
 """Seconds to wait for a process of a busy machine before a test gives up on it."""

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import Project
+from projects import Project
 from slow_helpers import copied, pipeline_status
 
 from pipeline import open_run

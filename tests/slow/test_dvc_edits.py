@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Project, tree
+from projects import Project, tree
 from slow_helpers import (
     assert_refused,
     assert_same,

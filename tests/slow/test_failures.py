@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from projects import Project
 from slow_helpers import (
     Held,
     assert_refused,

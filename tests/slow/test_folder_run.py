@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from conftest import Project, tree
 from PIL import Image
+from projects import Project, tree
 from slow_helpers import assert_same, commit, new_project, stages_run
 
 pytestmark = pytest.mark.slow

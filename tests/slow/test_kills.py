@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Project, tree
+from projects import Project, tree
 from slow_helpers import (
     Held,
     assert_refused,

@@ -24,7 +24,7 @@ BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.S)
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The demo as committed, run to its end."""
-    from conftest import Project, copy_project
+    from projects import Project, copy_project
 
     project = Project(copy_project(tmp_path_factory.mktemp("readme") / "project"))
     finished = project.pipeline("run", timeout=900)

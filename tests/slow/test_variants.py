@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project, tree
+from projects import Project, tree
 from slow_helpers import assert_same, copied, dvc_status, pipeline_status
 
 from pipeline import open_run
