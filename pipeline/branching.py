@@ -65,7 +65,7 @@ def _shape(params: RunParams) -> tuple[object, ...]:
     model = params.model
     # A residual network ends in an average, so its weights fit any input.
     side = None if model.architecture.startswith("resnet") else model.input
-    return model.architecture, model.sobel, model.width, side, params.dataset
+    return model.architecture, model.sobel, model.width, side, params.dataset.name
 
 
 def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:

@@ -55,7 +55,7 @@ def test_the_estimate_is_what_a_run_takes(make_project, finished):
     for node in project_nodes(params):
         for out in node.outs.values():
             path = finished.path(out.path)
-            if out.kind == "large" and path.name not in ("checkpoint.pt", "pictures"):
+            if out.kind in ("large", "persistent") and path.name not in ("checkpoint.pt", "pictures", "params.yaml"):
                 files = path.rglob("*") if path.is_dir() else [path]
                 taken += sum(file.stat().st_size for file in files if file.is_file())
     assert 0.6 * taken < estimate < 1.7 * taken

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from pipeline_helpers import changed, content_of, flip_byte, node_of, params_of, states_of, unlink
 
+from pipeline.lockfiles import PREVIOUS
 from pipeline.recorder import Recorder
 from pipeline.status import md5, of_run, project_nodes, same
 from stages.job import revisions
@@ -237,6 +238,9 @@ def test_asking_changes_nothing(finished):
 def test_a_lock_cut_short_reads_as_not_recorded(finished_copy):
     lock = finished_copy.run_path("epochs/0001/dvc.lock")
     lock.write_text(lock.read_text()[: len(lock.read_text()) // 2] + "\n  : [")
+    states = all_states(finished_copy.root)
+    assert {state for name, state in states.items() if "0001:" in name} == {"done"}, "the kept copy tells"
+    unlink(finished_copy.run_path(f"epochs/0001/{PREVIOUS}"))
     states = all_states(finished_copy.root)
     assert {state for name, state in states.items() if "0001:" in name} == {"missing"}
 
