@@ -82,9 +82,3 @@ def test_the_branch_of_the_readme_runs(demo: Any) -> None:
     for command in (words, ["run", "--run", "slow", "--epochs", "5"], ["verify", "--run", "slow"]):
         result = demo.pipeline(*command, timeout=600)
         assert result.returncode == 0, result.stderr
-
-
-def test_the_demo_needs_few_files_in_git(demo: Any) -> None:
-    status = demo.command("git", "status", "--short", "--untracked-files=all").stdout.split()
-    names = [word for word in status if "/" in word or "." in word]
-    assert all(name.endswith(("dvc.lock", "params.yaml")) for name in names), names
