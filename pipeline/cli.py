@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,12 +46,19 @@ STOPPED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
 
+@dataclass
+class Shared:
+    """What the options before the command say to `main`."""
+
+    debug: bool = False
+
+
 @app.callback()
-def debugging(
+def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with every error.")] = False,
 ) -> None:
-    if debug:
-        os.environ["DEEPCLUSTER_DEBUG"] = "1"
+    context.ensure_object(Shared).debug = debug
 
 
 @app.command()
@@ -318,9 +326,10 @@ def _printable(name: bytes) -> str:
 
 def main() -> None:
     """Exit status 0 when all was done, 1 for a refusal, 2 for a wrong command line, 130 when stopped."""
+    shared = Shared()
     try:
         # Typer answers an interrupt with a status of its own, or passes it on: both end below.
-        if app(standalone_mode=False) == STOPPED:
+        if app(standalone_mode=False, obj=shared) == STOPPED:
             raise KeyboardInterrupt
     except _Usage as error:
         # A wrong command line: the parser's message, and where the right one is told.
@@ -328,7 +337,7 @@ def main() -> None:
         typer.echo(f"{error.format_message()} See `{where} --help`.", err=True)
         sys.exit(error.exit_code)
     except Refusal as refusal:
-        if os.environ.get("DEEPCLUSTER_DEBUG"):
+        if shared.debug:
             traceback.print_exc()
         typer.echo(str(refusal).encode("utf-8", "backslashreplace").decode(), err=True)
         sys.exit(1)

@@ -1,13 +1,17 @@
-"""`verify`: every artifact of a run hashed and compared with its dvc.lock."""
+"""`verify`: every artifact of a run hashed and compared with its dvc.lock, or a branch's with branch.json."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.lockfiles import readable_lock, recorded_stages
 from pipeline.status import md5, project_nodes
 from stages.artifacts import load_run_params, remedy
-from stages.graph import run_folder
+from stages.graph import epoch_folder, run_folder
+from stages.params import RunParams
 from stages.report import Reporter
 
 
@@ -38,5 +42,29 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 # init's epoch is 0, where no folder of stages is; a data set's stages know no run.
                 again = remedy(node.stage, node.run or run, where or None)
                 report.say(f"{name} {state}: {again}")
+    for name, differs in _branched(root, params):
+        count += 1
+        if differs:
+            wrong.append(name)
+            report.say(f"{name} {differs}: no stage makes it; `python -m pipeline branch --from {params.branch}` again")
     report.say(f"run {run}: {count} artifacts hashed, {len(wrong)} differ")
     return wrong
+
+
+def _branched(root: Path, params: RunParams) -> Iterator[tuple[str, str]]:
+    """What a branch took from its origin, which no dvc.lock records: name, and what is wrong with it, if anything."""
+    if params.branch is None:
+        return
+    folder = epoch_folder(params.run, params.start)
+    try:
+        digests = json.loads((root / folder / "branch.json").read_bytes())["sha256"]
+    except (OSError, ValueError, TypeError, KeyError):
+        yield f"{folder}/branch.json", "is missing or cannot be read"
+        return
+    for file, digest in digests.items():
+        try:
+            with open(root / folder / file, "rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            yield f"{folder}/{file}", "" if found == digest else "differs"
+        except FileNotFoundError:
+            yield f"{folder}/{file}", "is missing"

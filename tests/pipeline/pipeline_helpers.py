@@ -80,7 +80,6 @@ class CommandLine:
         from pipeline.cli import main
 
         self.monkeypatch.chdir(root)
-        self.monkeypatch.delenv("DEEPCLUSTER_DEBUG", raising=False)
         self.monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, words)])
         self.capsys.readouterr()
         status = 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import pandas as pd
 import pytest
 import yaml
-from pipeline_helpers import CommandLine, content_of, params_of, unlink
+from pipeline_helpers import CommandLine, content_of, flip_byte, params_of, unlink
 from projects import tree
 
 from pipeline.branching import branch, remove
+from pipeline.verification import verify
 from stages.errors import Refusal
 from stages.params import parse_branch
+from stages.report import Reporter
 
 
 def comparable(params) -> dict:
@@ -69,6 +72,23 @@ def test_a_branch_holds_the_epoch_with_its_digests_and_a_plan_of_its_own(finishe
     assert set(stages) == {"resolve", "export"}
     for path in finished_copy.run_path("", "b").rglob("dvc.yaml"):
         assert "runs/demo" not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "assignments.parquet"])
+def test_verify_finds_what_changed_since_the_branch(finished_copy, name):
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    finished_copy.run("b")
+    told = io.StringIO()
+    assert verify(finished_copy.root, "b", Reporter(stream=told)) == []
+    path = finished_copy.run_path(f"epochs/0001/{name}", "b")
+    flip_byte(path)
+    assert verify(finished_copy.root, "b", Reporter(stream=told)) == [f"data/runs/b/epochs/0001/{name}"]
+    assert f"{name} differs: no stage makes it; `python -m pipeline branch --from demo@1`" in told.getvalue()
+    path.unlink()
+    assert verify(finished_copy.root, "b", Reporter(stream=told)) == [f"data/runs/b/epochs/0001/{name}"]
+    assert f"{name} is missing" in told.getvalue()
+    path.with_name("branch.json").unlink()
+    assert verify(finished_copy.root, "b", Reporter(stream=told)) == ["data/runs/b/epochs/0001/branch.json"]
 
 
 def refused(project, match, *arguments):
