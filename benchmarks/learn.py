@@ -127,8 +127,9 @@ def main() -> int:
         root = project(Path(folder))
         for seed in SEEDS:
             rows.append(trained(root, f"seed-{seed}", f"DeepCluster, seed {seed}", {"seed": seed}))
-        permuted = {"pseudolabel": {"permuted": True}}
-        rows.append(trained(root, "permuted", "permuted pseudo-labels, seed 0", permuted))
+        for seed in SEEDS:
+            overrides = {"seed": seed, "pseudolabel": {"permuted": True}}
+            rows.append(trained(root, f"permuted-{seed}", f"permuted pseudo-labels, seed {seed}", overrides))
         # The ceiling: the true classes as pseudo-labels, its final clusters still found by k-means.
         rows.append(ceiling(root))
         k = Settings(root).resolve("seed-0").cluster.k
