@@ -21,7 +21,7 @@ from stages.artifacts import (
     remedy,
 )
 from stages.errors import Refusal
-from stages.graph import clustered_epoch, dataset_folder, epoch_folder, run_folder
+from stages.folders import clustered_epoch, dataset_folder, epoch_folder, run_folder
 from stages.method import measures
 from stages.params import RunParams
 

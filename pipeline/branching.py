@@ -14,7 +14,7 @@ from pipeline.sources import image_count
 from stages.artifacts import load_run_params
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
-from stages.graph import clustered_epoch, epoch_folder, run_folder
+from stages.folders import clustered_epoch, epoch_folder, run_folder
 from stages.job import as_values
 from stages.locks import only_writer
 from stages.params import RunParams, parse_branch

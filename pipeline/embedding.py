@@ -18,7 +18,7 @@ from stages.checkpoints import build, device_of, load, placed, restore
 from stages.errors import Refusal
 from stages.extract import checked
 from stages.extract import embed as features_of
-from stages.graph import epoch_folder, run_folder
+from stages.folders import epoch_folder, run_folder
 from stages.listing import Entry, list_source
 from stages.loader import prefetch
 from stages.method.decode import Unreadable, centre_crop, decode

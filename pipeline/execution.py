@@ -10,10 +10,12 @@ from pathlib import Path
 
 from pipeline.recorder import Recorder
 from stages.errors import Refusal
-from stages.graph import Node, dataset_folder, dataset_nodes, run_folder
+from stages.folders import dataset_folder, run_folder
+from stages.graph import dataset_nodes
 from stages.job import dataset_job, run_job
 from stages.listing import checked_listing
 from stages.locks import only_writer
+from stages.nodes import Node
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter
 from stages.runner import execute

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.status import NodeStatus
 from stages.errors import Refusal
-from stages.graph import dataset_folder, own_epochs, run_folder
+from stages.folders import dataset_folder, own_epochs, run_folder
 from stages.params import RunParams, feature_width, scaled
 from stages.publish import existing
 

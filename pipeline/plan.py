@@ -12,20 +12,9 @@ import yaml
 
 from stages.artifacts import load_yaml
 from stages.errors import Refusal
-from stages.graph import (
-    DESCRIPTIONS,
-    REVISED_STAGES,
-    Node,
-    dataset_nodes,
-    epoch_folder,
-    epoch_nodes,
-    export_node,
-    final_nodes,
-    init_node,
-    own_epochs,
-    resolve_node,
-    run_folder,
-)
+from stages.folders import epoch_folder, own_epochs, run_folder
+from stages.graph import dataset_nodes, epoch_nodes, export_node, final_nodes, init_node, resolve_node
+from stages.nodes import DESCRIPTIONS, REVISED_STAGES, Node
 from stages.params import DatasetParams, RunParams
 from stages.publish import write_bytes
 
@@ -98,14 +87,6 @@ def epoch_yaml(params: RunParams, epoch: int) -> dict[str, str]:
 
 def final_yaml(params: RunParams) -> dict[str, str]:
     return _folder_yaml(final_nodes(params))
-
-
-def all_yaml(params: RunParams) -> dict[str, str]:
-    """Every generated file of a run and its data set."""
-    files = dataset_yaml(params.dataset) | run_yaml(params)
-    for epoch in own_epochs(params):
-        files |= epoch_yaml(params, epoch)
-    return files | final_yaml(params)
 
 
 def _folder_yaml(nodes: list[Node]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from dvc.repo import Repo
 
 from pipeline.lockfiles import keep_lock, restore_lock
 from stages.errors import Refusal
-from stages.graph import Node
+from stages.nodes import Node
 from stages.publish import space_told
 
 LOCK_SECONDS = 60.0

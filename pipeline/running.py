@@ -15,7 +15,8 @@ from pipeline.status import NodeStatus, of_run, project_nodes
 from stages.artifacts import load_json, load_run_params
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
-from stages.graph import dataset_folder, own_epochs, run_folder, run_nodes
+from stages.folders import dataset_folder, own_epochs, run_folder
+from stages.graph import run_nodes
 from stages.listing import list_source, refuse_inside, source_path
 from stages.locks import only_writer
 from stages.params import DatasetParams, RunParams

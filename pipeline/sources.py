@@ -9,7 +9,7 @@ from typing import Any
 
 from stages.artifacts import load_json, read_parquet
 from stages.errors import Refusal
-from stages.graph import dataset_folder
+from stages.folders import dataset_folder
 from stages.listing import Listing, list_source, refuse_inside, source_path
 from stages.params import DatasetParams
 

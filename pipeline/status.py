@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from pipeline.lockfiles import recorded_stages
 from stages.artifacts import load_yaml
-from stages.graph import Node, dataset_nodes, epoch_folder, run_nodes
+from stages.folders import epoch_folder
+from stages.graph import dataset_nodes, run_nodes
 from stages.job import as_values
+from stages.nodes import Node
 from stages.params import RunParams, lookup
 from stages.publish import failure
 

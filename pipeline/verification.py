@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.lockfiles import readable_lock, recorded_stages
 from pipeline.status import md5, project_nodes
 from stages.artifacts import load_run_params, remedy
-from stages.graph import epoch_folder, run_folder
+from stages.folders import epoch_folder, run_folder
 from stages.params import RunParams
 from stages.report import Reporter
 

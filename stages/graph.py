@@ -1,109 +1,19 @@
 """What each stage reads, writes and is tuned by: the one table behind dvc.yaml, runner and status.
 
-Paths are relative to the project's root, with forward slashes. A `Node` is one stage in one
-folder; `run_nodes` lists a whole run in the order in which it is computed.
+`run_nodes` lists a whole run in the order in which it is computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
+from stages.folders import clustered_epoch, dataset_folder, epoch_folder, own_epochs, run_folder
+from stages.nodes import PARAMS, Node, Out
 from stages.params import RunParams
-
-Kind = Literal["cached", "large", "persistent", "metrics"]
-
-CLUSTERING_STAGES = ("extract", "whiten", "cluster")
-TRAINING_STAGES = ("train", "checkpoint")
-EPOCH_STAGES = (*CLUSTERING_STAGES, "pseudolabel", *TRAINING_STAGES)
 
 DEMO = "demo"
 """The run whose figures are the root's own stage."""
-
-REVISED_STAGES = ("init", *EPOCH_STAGES, "export")
-"""Stages of a run whose module holds a REVISION, raised when its results change."""
-
-# What a stage's result depends on besides its inputs. threads and workers are absent on purpose:
-# moving to a larger machine must not recompute days (timings.csv says how many threads were used).
-PARAMS: dict[str, tuple[str, ...]] = {
-    "init": ("model", "seed"),
-    "extract": ("model", "extract", "device", "precision"),
-    "whiten": ("whiten",),
-    "cluster": (
-        "cluster.method",
-        "cluster.k",
-        "cluster.iterations",
-        "cluster.pic",
-        "seed",
-        "device",
-    ),
-    "pseudolabel": ("pseudolabel", "seed"),
-    "train": ("model", "train", "seed", "device", "precision"),
-    "checkpoint": ("model",),
-    "export": ("model",),
-}
-
-DESCRIPTIONS: dict[str, str] = {
-    "generate": "draw the demo's labelled pictures",
-    "pack": "resize every picture once and pack the pixels",
-    "resolve": "the run's parameters, resolved from the root's params.yaml",
-    "init": "the initialised network",
-    "extract": "features of the centre crops (section 3.2)",
-    "whiten": "PCA, whitening, unit length (section 3.4)",
-    "cluster": "assignments, and measures of the clustering (Eq. 2)",
-    "pseudolabel": "dense labels, uniform over clusters (section 3.3)",
-    "train": "one epoch on the pseudo-labels (Eq. 1)",
-    "checkpoint": "the verified network, and the epoch's metrics",
-    "export": "backbone weights and the table of epochs",
-    "figures": "the demo's curves and clusters",
-}
-
-
-@dataclass(frozen=True)
-class Out:
-    """An artifact: `large` ones stay outside DVC's cache, `persistent` ones survive a rerun."""
-
-    path: str
-    kind: Kind = "cached"
-
-
-@dataclass(frozen=True)
-class Node:
-    """One stage of one folder; `deps` and `outs` are named by the role that they play."""
-
-    folder: str
-    stage: str
-    deps: dict[str, str]
-    outs: dict[str, Out]
-    params: tuple[str, ...] = ()
-    epoch: int | None = None
-    run: str | None = None
-    several: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        return f"{self.folder}:{self.stage}"
-
-    def all_deps(self) -> list[str]:
-        return [*self.deps.values(), *(path for paths in self.several.values() for path in paths)]
-
-
-def dataset_folder(dataset: str) -> str:
-    return f"data/images/{dataset}"
-
-
-def run_folder(run: str) -> str:
-    return f"data/runs/{run}"
-
-
-def epoch_folder(run: str, epoch: int | Literal["final"]) -> str:
-    return f"{run_folder(run)}/final" if epoch == "final" else f"{run_folder(run)}/epochs/{epoch:04d}"
-
-
-def clustered_epoch(params: RunParams, epoch: int) -> int:
-    """The epoch whose clustering `epoch` trains on (`cluster.every`, section 3.4)."""
-    return epoch - (epoch - params.start - 1) % params.cluster.every
 
 
 def dataset_nodes(dataset: str, *, generated: bool) -> list[Node]:
@@ -292,11 +202,6 @@ def figures_node(run: str, dataset: str) -> Node:
         {"figures": Out("data/figures")},
         run=run,
     )
-
-
-def own_epochs(params: RunParams) -> range:
-    """The epochs that this run trains: all, or those after the one that it branched from."""
-    return range(params.start + 1, params.epochs + 1)
 
 
 def run_nodes(params: RunParams) -> Iterator[Node]:

@@ -16,7 +16,8 @@ import numpy as np
 from stages.artifacts import PackedImages, load_run_params, load_yaml, remedy
 from stages.chunks import ChunkReader
 from stages.errors import Refusal
-from stages.graph import REVISED_STAGES, Node, run_folder
+from stages.folders import run_folder
+from stages.nodes import REVISED_STAGES, Node
 from stages.params import DatasetParams, RunParams
 from stages.publish import Partial
 from stages.report import Reporter
@@ -29,7 +30,7 @@ class Job:
     """One execution of one stage: its inputs, its outputs, its parameters and its random state.
 
     Attributes:
-        params: the parameters that the stage declares in `stages.graph`, by section; asking for
+        params: the parameters that the stage declares in `stages.nodes`, by section; asking for
             any other is an error, so that DVC and the stage cannot disagree on what matters.
         rng: generator seeded from (seed, epoch, stage).
         images: set by the stage to the number of images handled, for timings.csv.

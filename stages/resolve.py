@@ -11,7 +11,8 @@ import yaml
 from stages.artifacts import load_json, load_yaml
 from stages.checks import check_counts
 from stages.errors import Refusal
-from stages.graph import epoch_nodes, own_epochs
+from stages.folders import own_epochs
+from stages.graph import epoch_nodes
 from stages.job import Job, as_values
 from stages.params import RunParams
 from stages.publish import write_bytes

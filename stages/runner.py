@@ -17,18 +17,10 @@ from pathlib import Path
 
 from stages.artifacts import find_root, load_run_params, load_yaml
 from stages.errors import Refusal
-from stages.graph import (
-    Node,
-    dataset_nodes,
-    epoch_nodes,
-    export_node,
-    figures_node,
-    final_nodes,
-    init_node,
-    resolve_node,
-)
+from stages.graph import dataset_nodes, epoch_nodes, export_node, figures_node, final_nodes, init_node, resolve_node
 from stages.job import Job, dataset_job, load_dataset_params, run_job
 from stages.locks import only_writer
+from stages.nodes import Node
 from stages.params import RunParams
 from stages.report import Reporter
 from stages.resolution import resolve

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from pipeline.status import Inspector, project_nodes
-from stages.graph import Node
 from stages.job import revisions
+from stages.nodes import Node
 from stages.params import RunParams
 from stages.resolution import resolve
 

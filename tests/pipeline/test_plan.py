@@ -12,15 +12,16 @@ import yaml
 from pipeline_helpers import changed, content_of, node_of, params_of, states_of
 from projects import ROOT
 
-from pipeline.plan import RESOLVED_SECTIONS, all_yaml, write_run
+from pipeline.plan import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml, write_run
 from pipeline.recorder import Recorder
 from pipeline.running import Request
 from pipeline.running import plan as plan_command
 from pipeline.status import project_nodes
-from stages import graph, job
+from stages import job, nodes
 from stages.errors import Refusal
-from stages.graph import REVISED_STAGES
+from stages.folders import own_epochs
 from stages.job import revisions, run_job
+from stages.nodes import REVISED_STAGES
 from stages.report import Reporter
 from stages.resolution import known_keys, resolve
 from stages.runner import execute
@@ -37,7 +38,9 @@ def test_the_committed_plan_equals_the_generated_one():
     params = resolve(yaml.safe_load(git("show", ":params.yaml")), "demo", revisions())
     tracked = [name for name in git("ls-files", "data").splitlines() if name.endswith("/dvc.yaml")]
     committed = {name: git("show", f":{name}") for name in tracked}
-    generated = all_yaml(params)
+    generated = dataset_yaml(params.dataset) | run_yaml(params) | final_yaml(params)
+    for epoch in own_epochs(params):
+        generated |= epoch_yaml(params, epoch)
     assert sorted(committed) == sorted(generated)
     assert committed == generated
 
@@ -169,7 +172,7 @@ def differing(before: Any, after: Any) -> set[str]:
     """Stages whose view of the parameters differs between two resolved runs."""
     return {
         stage
-        for stage, keys in graph.PARAMS.items()
+        for stage, keys in nodes.PARAMS.items()
         if vars_of(job.view(before, keys)) != vars_of(job.view(after, keys))
     }
 
@@ -306,7 +309,7 @@ def test_adding_epochs_writes_the_new_ones_final_and_the_runs_dvc_yaml_only(fini
 
 def test_the_dvc_yaml_of_a_recorded_epoch_is_never_rewritten(finished_copy, monkeypatch):
     # A later version of the program that knows one more parameter must not recompute days.
-    monkeypatch.setitem(graph.PARAMS, "whiten", ("whiten", "workers"))
+    monkeypatch.setitem(nodes.PARAMS, "whiten", ("whiten", "workers"))
     before = planned_files(finished_copy.root)
     write_run(finished_copy.root, params_of(finished_copy.root))
     after = planned_files(finished_copy.root)
@@ -316,7 +319,7 @@ def test_the_dvc_yaml_of_a_recorded_epoch_is_never_rewritten(finished_copy, monk
 
 def test_an_epoch_that_is_not_recorded_follows_the_program(make_project, monkeypatch):
     project = make_project()
-    monkeypatch.setitem(graph.PARAMS, "whiten", ("whiten", "workers"))
+    monkeypatch.setitem(nodes.PARAMS, "whiten", ("whiten", "workers"))
     project.plan()
     text = project.run_path("epochs/0001/dvc.yaml").read_text()
     assert "workers" in yaml.safe_load(text)["stages"]["whiten"]["params"][0]["../../params.yaml"]
