@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import clusterings
+from pipeline.epoch_files import Epoch, EpochFiles
 from pipeline.status import final_is_current
-from stages.artifacts import (
-    PackedImages,
-    find_root,
-    load_json,
-    load_run_params,
-    load_yaml,
-    read_parquet,
-    remedy,
-)
+from stages.artifacts import PackedImages, find_root, load_json, load_run_params, read_parquet
 from stages.errors import Refusal
-from stages.folders import clustered_epoch, dataset_folder, epoch_folder, run_folder
+from stages.folders import dataset_folder, run_folder
 from stages.method import measures
 from stages.params import RunParams
 
@@ -30,9 +24,6 @@ if TYPE_CHECKING:
 
     from stages.chunks import ChunkReader
     from stages.method.networks import Backbone
-
-Epoch = int | str
-"""An epoch's number, or "final" for the clustering of the finished network."""
 
 HISTORY_TYPES = {
     "epoch": "int64",
@@ -84,6 +75,7 @@ class Run:
                 f"run {name} has not begun (known: {', '.join(known) or 'none'}); `python -m pipeline run --run {name}`"
             )
         self.params: RunParams = load_run_params(self.folder)
+        self._files = EpochFiles(self.root, name, self.params)
 
     def __repr__(self) -> str:
         done = self.epochs()
@@ -102,7 +94,7 @@ class Run:
         """
         from stages.checkpoint import clustering_row
 
-        rows = [load_json(self._path(epoch, "metrics.json")) for epoch in self.epochs()]
+        rows = [load_json(self._files.path(epoch, "metrics.json")) for epoch in self.epochs()]
         final = self.folder / "final" / "clustering.json"
         if final.exists() and final_is_current(self.root, self.params):
             rows.append({"epoch": self.params.epochs + 1} | clustering_row(load_json(final)))
@@ -118,9 +110,9 @@ class Run:
                 epoch (its number, or "final") of int32.
         """
         if epoch is not None:
-            return read_parquet(self._clustered(epoch, "assignments.parquet"))
+            return read_parquet(self._files.clustered(epoch, "assignments.parquet"))
         columns: dict[Epoch, Any] = {}
-        for number in self._clusterings():
+        for number in self._files.clusterings():
             columns[number] = self.assignments(number)["cluster"].to_numpy()
         frame = pd.DataFrame(columns)
         frame.index.name, frame.columns.name = "image", "epoch"
@@ -149,16 +141,7 @@ class Run:
         label (class name of most of its images) and purity (their share, float64).
         """
         images = self._packed()
-        frame = self.assignments(epoch).assign(label=images.label)
-        grouped = frame.groupby("cluster")
-        table = pd.DataFrame({"size": grouped.size(), "mean_distance": grouped["distance"].mean()})
-        labelled = frame[frame["label"] >= 0]
-        if len(labelled):
-            counts = labelled.groupby(["cluster", "label"]).size()
-            best = counts.groupby("cluster").idxmax().map(lambda pair: pair[1])
-            table["label"] = _named(best, images.classes)
-            table["purity"] = counts.groupby("cluster").max() / counts.groupby("cluster").sum()
-        return table.sort_values("size", ascending=False, kind="stable").reset_index()
+        return clusterings.clusters(self.assignments(epoch), images.label, images.classes)
 
     def transitions(self, a: Epoch, b: Epoch) -> pd.DataFrame:
         """How the clusters of `a` went over into those of `b`: a row per pair that shares images.
@@ -168,19 +151,7 @@ class Run:
         one that makes most of the new), "merged" (most of the old, a part of the new), "died" for
         the largest flow of an old cluster that is most of nothing, "leaked" for the rest.
         """
-        old, new = self.assignments(a)["cluster"], self.assignments(b)["cluster"]
-        pairs = pd.DataFrame({"from": old, "to": new})
-        table = pairs.groupby(["from", "to"]).size().rename("images").reset_index()
-        table["share_from"] = table["images"] / table.groupby("from")["images"].transform("sum")
-        table["share_to"] = table["images"] / table.groupby("to")["images"].transform("sum")
-        most_from, most_to = table["share_from"] > 0.5, table["share_to"] > 0.5
-        kind = np.select([most_from & most_to, most_to, most_from], ["kept", "split", "merged"], "leaked")
-        table["kind"] = kind
-        strong = table.assign(strong=table["kind"] != "leaked").groupby("from")["strong"].transform("any")
-        largest = table.groupby("from")["images"].transform("max") == table["images"]
-        first = ~table[largest].duplicated("from")
-        table.loc[first.index[first & ~strong[largest]], "kind"] = "died"
-        return table.sort_values("images", ascending=False, kind="stable").reset_index(drop=True)
+        return clusterings.transitions(self.assignments(a)["cluster"], self.assignments(b)["cluster"])
 
     def groups(self) -> pd.DataFrame:
         """The groups to take away, from final/: path (str), image, cluster, distance; sorted by cluster
@@ -199,7 +170,7 @@ class Run:
                 "image": frame["image"],
                 "path": self._paths(),
                 "label": frame["label"],
-                "class": _named(frame["label"], images.classes),
+                "class": clusterings.named(frame["label"], images.classes),
                 "height": frame["height"],
                 "width": frame["width"],
                 "sha256": frame["sha256"],
@@ -217,24 +188,24 @@ class Run:
 
     def features(self, epoch: Epoch) -> ChunkReader:
         """The (N, d) features, lazily: `.shape`, `.blocks()` a chunk at a time, `.read()` all at once."""
-        return self._rows(epoch, "features.zarr", "extract")
+        return self._files.rows(epoch, "features.zarr", "extract")
 
     def whitened(self, epoch: Epoch) -> ChunkReader:
         """The (N, dim) whitened features, lazily; see `features`."""
-        return self._rows(epoch, "whitened.zarr", "whiten")
+        return self._files.rows(epoch, "whitened.zarr", "whiten")
 
     def centroids(self, epoch: Epoch) -> NDArray[np.float32]:
         """(k, dim) float32."""
-        centroids: NDArray[np.float32] = np.load(self._clustered(epoch, "centroids.npy"))
+        centroids: NDArray[np.float32] = np.load(self._files.clustered(epoch, "centroids.npy"))
         return centroids
 
     def pseudolabels(self, epoch: int) -> pd.DataFrame:
         """image (int64), label (int32, dense), weight (float64, probability under uniform labels)."""
-        return read_parquet(self._clustered(epoch, "pseudolabels.parquet"))
+        return read_parquet(self._files.clustered(epoch, "pseudolabels.parquet"))
 
     def steps(self, epoch: int) -> pd.DataFrame:
         """The epoch's steps: iteration, images, correct (int32), loss, lr (float64)."""
-        return read_parquet(self._path(epoch, "trained/steps.parquet"))
+        return read_parquet(self._files.path(epoch, "trained/steps.parquet"))
 
     def model(self, epoch: int | None = None) -> Backbone:
         """The backbone of an epoch, by default the last finished one, in eval mode on the CPU.
@@ -245,7 +216,7 @@ class Run:
 
         if epoch is None:
             epoch = max([self.params.start, *self.epochs()])
-        path = self._path(epoch, "checkpoint.pt")
+        path = self._files.path(epoch, "checkpoint.pt")
         network = build(self.params.model)
         restore(network, load(path)["network"], path)
         return network.eval()
@@ -265,79 +236,3 @@ class Run:
         # Names that are not UTF-8 keep their bytes as surrogates; os.fsencode gives them back. pandas'
         # own string type refuses surrogates.
         return pd.Series([os.fsdecode(path) for path in self._packed().paths()], dtype=object)
-
-    def _rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
-        from stages.chunks import ChunkReader
-
-        path = self._clustered(epoch, name)
-        return ChunkReader(path, remedy(stage, self.name, epoch))
-
-    def _path(self, epoch: Epoch, name: str) -> Path:
-        return self.root / epoch_folder(self.name, _where(epoch)) / name
-
-    def _clustered(self, epoch: Epoch, name: str) -> Path:
-        """A file of the clustering that `epoch` trained on."""
-        where = _where(epoch)
-        if where != "final" and where > self.params.start:
-            epoch = clustered_epoch(self.params, where)
-        path = self._path(epoch, name)
-        if epoch == "final" and path.exists() and not final_is_current(self.root, self.params):
-            raise Refusal(f"{path} is of an earlier network: `python -m pipeline run --run {self.name}` makes it again")
-        if not path.exists():
-            finished = ", ".join(map(str, self._clusterings())) or "none"
-            raise Refusal(f"{path} is missing; epochs with a clustering: {finished}")
-        return path
-
-    def _clusterings(self) -> list[Epoch]:
-        found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
-        numbers: list[Epoch] = sorted(int(name) for name in found)
-        final = (self.folder / "final/assignments.parquet").exists() and final_is_current(self.root, self.params)
-        return [*numbers, "final"] if final else numbers
-
-
-def _where(epoch: Epoch) -> int | Literal["final"]:
-    if epoch == "final":
-        return "final"
-    try:
-        return int(epoch)
-    except ValueError:
-        raise Refusal(f"{epoch!r} is no epoch: give a number, or final") from None
-
-
-def _named(labels: pd.Series[Any], classes: list[str]) -> pd.Series[Any]:
-    """Class names by number, missing for -1; as objects, since a folder's name may be no text."""
-    names = [classes[label] if label >= 0 else None for label in labels]
-    return pd.Series(names, index=labels.index, dtype=object)
-
-
-def runs(root: Path) -> pd.DataFrame:
-    """Every run: run, dataset, epochs (finished), planned, nmi_labels (last), gigabytes on disk."""
-    rows = []
-    named = load_yaml(root / "params.yaml").get("runs") or {}
-    known = {path.name for path in (root / "data/runs").glob("*") if path.is_dir()}
-    for name in sorted(known | set(map(str, named))):
-        row: dict[str, Any] = {"run": name, "dataset": "", "epochs": 0, "planned": None, "nmi_labels": None}
-        try:
-            run = Run(name, root)
-            history = run.history()
-            row |= {
-                "dataset": run.params.dataset.name,
-                "epochs": len(run.epochs()),
-                "planned": run.params.epochs,
-            }
-            known_nmi = history["nmi_labels"].dropna()
-            row["nmi_labels"] = known_nmi.iloc[-1] if len(known_nmi) else None
-        except Refusal:
-            pass
-        rows.append(row | {"gigabytes": disk(root / run_folder(name)) / 1e9})
-    return pd.DataFrame(rows).astype({"planned": "Int64", "nmi_labels": "float64"})
-
-
-def disk(folder: Path) -> int:
-    """Bytes below a folder, a file under several names counted once."""
-    seen: dict[tuple[int, int], int] = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            stat = path.stat()
-            seen[stat.st_dev, stat.st_ino] = stat.st_size
-    return sum(seen.values())

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.options import Epochs, RunName, Sets, Yes, requested
+from pipeline.terminal import (
+    Shared,
+    answer,
+    epoch_of,
+    escaped,
+    next_steps,
+    opened,
+    print_table,
+    reporter,
+    root,
+)
 from stages.errors import Refusal
 
 if TYPE_CHECKING:
+    from pipeline.running import Request
     from stages.report import Reporter
 
 app = typer.Typer(
@@ -25,33 +34,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-# Typer exports no name for it, and newer versions bundle a click of their own.
-_Usage: Any = typer.BadParameter.__base__
-
-RunName = Annotated[str, typer.Option("--run", help="Name of the run, under data/runs.")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="A parameter as key=value, such as train.lr=0.1; repeatable."),
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Epochs in all; kept in params.yaml.")]
-Images = Annotated[
-    Path | None,
-    typer.Option("--images", help="Pictures of a new run: a folder, or a text file with a path a line."),
-]
-Preset = Annotated[str, typer.Option("--preset", help="Values of a new run: fit (to its pictures) or paper.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Recompute recorded epochs, or delete, without asking.")]
-
-
-STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it."""
-
-
-@dataclass
-class Shared:
-    """What the options before the command say to `main`."""
-
-    debug: bool = False
-
 
 @app.callback()
 def options(
@@ -62,14 +44,8 @@ def options(
 
 
 @app.command()
-def run(
-    run: RunName = "demo",
-    epochs: Epochs = None,
-    images: Images = None,
-    set: Sets = None,
-    preset: Preset = "fit",
-    yes: Yes = False,
-) -> None:
+@requested
+def run(request: Request, report: Reporter) -> None:
     """Compute a run: every stage that is not up to date, in one process, each recorded in DVC.
 
     Stopped or killed, the same command goes on where it was.
@@ -78,31 +54,21 @@ def run(
     """
     from pipeline.running import run as compute
 
-    with _reporter(run) as report:
-        compute(_root(), _request(run, epochs, images, set, preset, yes), report)
-        _next_steps(run, report)
+    compute(root(), request, report)
+    next_steps(request.run, report)
 
 
 @app.command()
-def plan(
-    run: RunName = "demo",
-    epochs: Epochs = None,
-    images: Images = None,
-    set: Sets = None,
-    preset: Preset = "fit",
-    yes: Yes = False,
-) -> None:
+@requested
+def plan(request: Request, report: Reporter) -> None:
     """Write the dvc.yaml of each epoch, for `dvc repro`; compute nothing.
 
     Example: `python -m pipeline plan --epochs 40`
     """
     from pipeline.running import plan as write
 
-    with _reporter(run) as report:
-        planned = write(_root(), _request(run, epochs, images, set, preset, yes), report)
-        report.say(
-            f"{len(planned.written)} dvc.yaml files written, {planned.kept} kept, {len(planned.removed)} removed"
-        )
+    planned = write(root(), request, report)
+    report.say(f"{len(planned.written)} dvc.yaml files written, {planned.kept} kept, {len(planned.removed)} removed")
 
 
 @app.command()
@@ -116,10 +82,10 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
     from pipeline.status import of_run
     from pipeline.tables import status_table
 
-    root = _root()
-    params = Settings(root).resolve(run)
-    states = of_run(root, params)
-    _print(status_table(states, every))
+    here = root()
+    params = Settings(here).resolve(run)
+    states = of_run(here, params)
+    print_table(status_table(states, every))
     for state in states:
         if state.state == "failed":
             typer.echo(f"{state.node.id} failed: {state.why}")
@@ -128,7 +94,7 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
         typer.echo(f"next: {first.node.id} ({first.state}: {first.why}); `python -m pipeline run --run {run}`")
     else:
         typer.echo(f"run {run}: all {len(states)} stages are done")
-    if changed := drift(root, params.dataset):
+    if changed := drift(here, params.dataset):
         typer.echo(changed)
 
 
@@ -147,13 +113,13 @@ def rerun(
     from pipeline.running import rerun as again
     from pipeline.running import rerun_pack
 
-    with _reporter(run) as report:
+    with reporter(run) as report:
         if dataset is not None:
             if stage != "pack":
                 raise Refusal(f"--dataset goes with pack, not with {stage}")
-            rerun_pack(_root(), dataset, report)
+            rerun_pack(root(), dataset, report)
         else:
-            again(_root(), run, stage, epoch, follow, report)
+            again(root(), run, stage, epoch, follow, report)
 
 
 @app.command()
@@ -168,10 +134,10 @@ def embed(
     """
     from pipeline.embedding import embed as through
 
-    with _reporter(run) as report:
-        found = through(_root(), run, images, out, report)
+    with reporter(run) as report:
+        found = through(root(), run, images, out, report)
         for name, reason in found.rejected:
-            report.say(f"rejected: {_printable(name)}: {reason}")
+            report.say(f"rejected: {escaped(name)}: {reason}")
         report.say(f"{found.count:,} pictures in {out}, {len(found.rejected):,} rejected")
 
 
@@ -188,7 +154,7 @@ def branch(
     """
     from pipeline.branching import branch as create
 
-    params = create(_root(), source, run, set or [], epochs)
+    params = create(root(), source, run, set or [], epochs)
     typer.echo(
         f"run {run} starts from {source} and goes to epoch {params.epochs}: `python -m pipeline run --run {run}`"
     )
@@ -206,7 +172,7 @@ def show(
     """
     from pipeline.tables import clusters_table
 
-    _print(clusters_table(_open(run), _epoch(epoch), most))
+    print_table(clusters_table(opened(run), epoch_of(epoch), most))
 
 
 @app.command()
@@ -219,7 +185,7 @@ def nmi(
 
     Example: `python -m pipeline nmi --a 3 --b final`
     """
-    found = _open(run).nmi(None if a is None else _epoch(a), None if b is None else _epoch(b))
+    found = opened(run).nmi(None if a is None else epoch_of(a), None if b is None else epoch_of(b))
     if a is None:
         typer.echo(found.to_string(index=False, float_format="%.4f", na_rep="-"))
     else:
@@ -232,9 +198,9 @@ def runs() -> None:
 
     Example: `python -m pipeline runs`
     """
-    from pipeline.access import runs as listed
+    from pipeline.inventory import runs as listed
 
-    typer.echo(listed(_root()).to_string(index=False, float_format="%.3f", na_rep="-"))
+    typer.echo(listed(root()).to_string(index=False, float_format="%.3f", na_rep="-"))
 
 
 @app.command()
@@ -247,7 +213,7 @@ def remove(run: Annotated[str, typer.Argument(help="Name of the run.")], yes: Ye
 
     if not yes:
         raise Refusal(f"this deletes data/runs/{run} for good: add --yes")
-    delete(_root(), run)
+    delete(root(), run)
     typer.echo(f"run {run} is deleted")
 
 
@@ -259,88 +225,11 @@ def verify(run: RunName = "demo") -> None:
     """
     from pipeline.verification import verify as check
 
-    with _reporter(run) as report:
-        wrong = check(_root(), run, report)
+    with reporter(run) as report:
+        wrong = check(root(), run, report)
     if wrong:
         raise Refusal(f"{len(wrong)} artifacts differ from what was recorded; first: {wrong[0]}")
 
 
-def _root() -> Path:
-    from stages.artifacts import find_root
-
-    return find_root(Path.cwd())
-
-
-def _open(run: str) -> Any:
-    from pipeline import open_run
-
-    return open_run(run, _root())
-
-
-def _epoch(text: str) -> int | str:
-    if text == "final" or text.isdecimal():
-        return text if text == "final" else int(text)
-    raise Refusal(f"{text!r} is no epoch: give a number, or final")
-
-
-def _reporter(run: str) -> Reporter:
-    from stages.report import Reporter
-
-    folder = _root() / "data/runs" / run
-    return Reporter(folder / "log.txt" if folder.exists() else None)
-
-
-def _request(run: str, epochs: int | None, images: Path | None, sets: list[str] | None, preset: str, yes: bool) -> Any:
-    from pipeline.presets import PRESETS
-    from pipeline.running import Request
-
-    if preset not in PRESETS:
-        raise Refusal(f"--preset {preset}: one of {', '.join(PRESETS)}")
-    if images is not None and run == "demo":
-        raise Refusal("--images needs a name for its run: --run NAME")
-    return Request(run, epochs, images, preset, sets or [], yes)
-
-
-def _next_steps(run: str, report: Reporter) -> None:
-    option = "" if run == "demo" else f" --run {run}"
-    report.say(f"table of epochs: data/runs/{run}/history.csv")
-    if run == "demo":
-        report.say("curves: data/figures/curves.png, clusters: data/figures/clusters.png")
-    report.say(f"try: python -m pipeline show{option}")
-    report.say(f"     python -m pipeline nmi{option}")
-    report.say(f"     python -c \"from pipeline import open_run; print(open_run('{run}').history())\"")
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    # Piped output is for programs and files: there a row must not wrap at 80 columns.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-def _printable(name: bytes) -> str:
-    from pipeline.tables import printable
-
-    return printable(os.fsdecode(name))
-
-
 def main() -> None:
-    """Exit status 0 when all was done, 1 for a refusal, 2 for a wrong command line, 130 when stopped."""
-    shared = Shared()
-    try:
-        # Typer answers an interrupt with a status of its own, or passes it on: both end below.
-        if app(standalone_mode=False, obj=shared) == STOPPED:
-            raise KeyboardInterrupt
-    except _Usage as error:
-        # A wrong command line: the parser's message, and where the right one is told.
-        where = error.ctx.command_path if error.ctx else "python -m pipeline"
-        typer.echo(f"{error.format_message()} See `{where} --help`.", err=True)
-        sys.exit(error.exit_code)
-    except Refusal as refusal:
-        if shared.debug:
-            traceback.print_exc()
-        typer.echo(str(refusal).encode("utf-8", "backslashreplace").decode(), err=True)
-        sys.exit(1)
-    except (typer.Abort, KeyboardInterrupt):
-        typer.echo("stopped; the same command goes on", err=True)
-        sys.exit(STOPPED)
+    answer(app)

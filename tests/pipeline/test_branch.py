@@ -9,7 +9,7 @@ import json
 import pandas as pd
 import pytest
 import yaml
-from pipeline_helpers import CommandLine, content_of, flip_byte, params_of, unlink
+from pipeline_helpers import content_of, flip_byte, params_of, unlink
 from projects import tree
 
 from pipeline.branching import branch, remove
@@ -176,8 +176,7 @@ def test_remove_deletes_nothing_but_a_run(finished_copy, name):
     assert (finished_copy.tree(), finished_copy.path("params.yaml").read_bytes()) == before
 
 
-def test_remove_by_command_line_asks_for_yes(finished_copy, monkeypatch, capsys):
-    cli = CommandLine(monkeypatch, capsys)
+def test_remove_by_command_line_asks_for_yes(finished_copy, cli):
     branch(finished_copy.root, "demo@1", "b", [], None)
     assert "--yes" in cli.refused(finished_copy.root, "remove", "b")
     assert finished_copy.run_path("", "b").exists()

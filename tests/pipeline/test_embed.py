@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import zarr
 from PIL import Image
-from pipeline_helpers import CommandLine, unlink
+from pipeline_helpers import unlink
 
 from pipeline.embedding import Embedded, embed
 from stages.errors import Refusal
@@ -116,8 +116,7 @@ def test_a_source_without_pictures_is_refused(finished, tmp_path):
         embedded(finished, tmp_path / "empty", tmp_path / "out.parquet")
 
 
-def test_an_output_that_cannot_be_written_is_one_line(finished, mixed, tmp_path, monkeypatch, capsys):
-    cli = CommandLine(monkeypatch, capsys)
+def test_an_output_that_cannot_be_written_is_one_line(finished, mixed, tmp_path, cli):
     assert "absent" in cli.refused(finished.root, "embed", mixed, "-o", tmp_path / "absent" / "out.parquet")
     (tmp_path / "folder").mkdir()
     assert "folder" in cli.refused(finished.root, "embed", mixed, "-o", tmp_path / "folder")

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 import yaml
-from pipeline_helpers import CommandLine, flip_byte, unlink
+from pipeline_helpers import flip_byte, unlink
 from projects import Project
 
 from pipeline.verification import verify
@@ -85,8 +85,7 @@ def test_an_unknown_run_is_refused(finished):
 
 
 @pytest.mark.parametrize("name", ["epochs/0001/assignments.parquet", "final/centroids.npy", "epochs/0002/metrics.json"])
-def test_the_command_that_verify_names_makes_the_artifact_again(finished_copy, monkeypatch, capsys, name):
-    cli = CommandLine(monkeypatch, capsys)
+def test_the_command_that_verify_names_makes_the_artifact_again(finished_copy, cli, name):
     whole = finished_copy.tree()
     flip_byte(finished_copy.run_path(name))
     ended = cli(finished_copy.root, "verify")

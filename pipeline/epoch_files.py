@@ -1,0 +1,63 @@
+"""The files of a run's epochs, found by number or as "final", and refused where they are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.status import final_is_current
+from stages.artifacts import remedy
+from stages.errors import Refusal
+from stages.folders import clustered_epoch, epoch_folder, run_folder
+from stages.params import RunParams
+
+if TYPE_CHECKING:
+    from stages.chunks import ChunkReader
+
+Epoch = int | str
+"""An epoch's number, or "final" for the clustering of the finished network."""
+
+
+class EpochFiles:
+    """Where the epochs of a run have their files."""
+
+    def __init__(self, root: Path, run: str, params: RunParams) -> None:
+        self.root, self.run, self.params = root, run, params
+        self.folder = root / run_folder(run)
+
+    def rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
+        from stages.chunks import ChunkReader
+
+        path = self.clustered(epoch, name)
+        return ChunkReader(path, remedy(stage, self.run, epoch))
+
+    def path(self, epoch: Epoch, name: str) -> Path:
+        return self.root / epoch_folder(self.run, _where(epoch)) / name
+
+    def clustered(self, epoch: Epoch, name: str) -> Path:
+        """A file of the clustering that `epoch` trained on."""
+        where = _where(epoch)
+        if where != "final" and where > self.params.start:
+            epoch = clustered_epoch(self.params, where)
+        path = self.path(epoch, name)
+        if epoch == "final" and path.exists() and not final_is_current(self.root, self.params):
+            raise Refusal(f"{path} is of an earlier network: `python -m pipeline run --run {self.run}` makes it again")
+        if not path.exists():
+            finished = ", ".join(map(str, self.clusterings())) or "none"
+            raise Refusal(f"{path} is missing; epochs with a clustering: {finished}")
+        return path
+
+    def clusterings(self) -> list[Epoch]:
+        found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
+        numbers: list[Epoch] = sorted(int(name) for name in found)
+        final = (self.folder / "final/assignments.parquet").exists() and final_is_current(self.root, self.params)
+        return [*numbers, "final"] if final else numbers
+
+
+def _where(epoch: Epoch) -> int | Literal["final"]:
+    if epoch == "final":
+        return "final"
+    try:
+        return int(epoch)
+    except ValueError:
+        raise Refusal(f"{epoch!r} is no epoch: give a number, or final") from None
