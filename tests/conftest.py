@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import SMALL, Project, copy_project, merged
+from projects import Project, small_project
 
 
 @pytest.fixture
@@ -16,13 +16,7 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
     """Makes a project with small parameters; `change` goes over them."""
 
     def make(name: str = "project", change: dict[str, Any] | None = None, plan: bool = True) -> Project:
-        project = Project(copy_project(tmp_path / name))
-        # The committed plan is of the demo's own number of epochs.
-        shutil.rmtree(project.path("data"), ignore_errors=True)
-        project.edit(merged(SMALL, change or {}))
-        if plan:
-            project.plan()
-        return project
+        return small_project(tmp_path / name, change, plan)
 
     return make
 
@@ -30,9 +24,7 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose demo has run, two epochs. Read only: tests that change it take `finished_copy`."""
-    project = Project(copy_project(tmp_path_factory.mktemp("finished") / "project"))
-    shutil.rmtree(project.path("data"), ignore_errors=True)
-    project.edit(SMALL)
+    project = small_project(tmp_path_factory.mktemp("finished") / "project", plan=False)
     project.run()
     return project
 

@@ -122,3 +122,14 @@ def copy_project(target: Path) -> Path:
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "project"]):
         subprocess.run(["git", *words], cwd=target, check=True, capture_output=True)
     return target
+
+
+def small_project(target: Path, change: dict[str, Any] | None = None, plan: bool = True) -> Project:
+    """A project with small parameters; `change` goes over them."""
+    project = Project(copy_project(target))
+    # The committed plan is of the demo's own number of epochs.
+    shutil.rmtree(project.path("data"), ignore_errors=True)
+    project.edit(merged(SMALL, change or {}))
+    if plan:
+        project.plan()
+    return project

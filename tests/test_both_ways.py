@@ -4,22 +4,18 @@ import csv
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from projects import SMALL, Project, copy_project, tree
+from projects import Project, small_project, tree
 
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone with a committed plan, computed by `dvc repro`."""
-    project = Project(copy_project(tmp_path_factory.mktemp("reproduced") / "project"))
-    shutil.rmtree(project.path("data"), ignore_errors=True)
-    project.edit(SMALL)
-    project.plan()
+    project = small_project(tmp_path_factory.mktemp("reproduced") / "project")
     commit(project)
     done = project.command("dvc", "repro")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,9 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from projects import SMALL, Project, copy_project, merged
+from projects import Project
 
 PATIENCE = 300.0
 """Seconds to wait for a process of a busy machine before a test gives up on it."""
@@ -118,16 +117,6 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
-
-
-def new_project(folder: Path, change: dict[str, Any] | None = None, plan: bool = True) -> Project:
-    """As the fixture make_project, for fixtures of any scope."""
-    project = Project(copy_project(folder / "project"))
-    shutil.rmtree(project.path("data"), ignore_errors=True)
-    project.edit(merged(SMALL, change or {}))
-    if plan:
-        project.plan()
-    return project
 
 
 def copied(project: Project, folder: Path) -> Project:

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,7 +17,6 @@ from slow_helpers import (
     dvc_status,
     git,
     git_status,
-    new_project,
     pipeline_status,
     repro,
 )
@@ -28,20 +26,6 @@ pytestmark = pytest.mark.slow
 EPOCH = ("extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint")
 FINAL = ["final:extract", "final:whiten", "final:cluster"]
 LAST = [*FINAL, ":export", ":figures"]
-
-
-@pytest.fixture(scope="module")
-def one_epoch(tmp_path_factory) -> Project:
-    """A finished run of one epoch; read only."""
-    project = new_project(tmp_path_factory.mktemp("one") / "epoch", {"epochs": 1}, plan=False)
-    project.run()
-    commit(project)
-    return project
-
-
-@pytest.fixture
-def project(one_epoch: Project, tmp_path: Path) -> Project:
-    return copied(one_epoch, tmp_path)
 
 
 def assert_clean(project: Project) -> None:

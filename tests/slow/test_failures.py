@@ -4,36 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
-from projects import Project
 from slow_helpers import (
     Held,
     assert_refused,
     assert_same,
-    commit,
-    copied,
     dvc_status,
     git_status,
-    new_project,
     pipeline_status,
 )
 
 pytestmark = pytest.mark.slow
 
 EPOCH = "data/runs/demo/epochs/0001"
-
-
-@pytest.fixture(scope="module")
-def one_epoch(tmp_path_factory) -> Project:
-    """A finished run of one epoch, all of it committed; read only."""
-    project = new_project(tmp_path_factory.mktemp("one") / "epoch", {"epochs": 1}, plan=False)
-    project.run()
-    commit(project)
-    return project
-
-
-@pytest.fixture
-def project(one_epoch: Project, tmp_path: Path) -> Project:
-    return copied(one_epoch, tmp_path)
 
 
 @pytest.mark.parametrize("command", [("python", "-m", "pipeline", "run", "--yes"), ("dvc", "repro")])

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import zarr
 from PIL import Image
-from projects import Project, tree
-from slow_helpers import assert_same, commit, new_project, stages_run
+from projects import Project, small_project, tree
+from slow_helpers import assert_same, commit, stages_run
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def mine(tmp_path_factory) -> Project:
         path = folder / "photos" / ("cats", "dogs", "harbours")[number % 3] / f"{number} é.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         photograph(number).save(path, quality=90)
-    project = new_project(folder, plan=False)
+    project = small_project(folder / "project", plan=False)
     commit(project)
     return project
 

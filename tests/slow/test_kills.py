@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import Project, tree
+from projects import Project, small_project, tree
 from slow_helpers import (
     Held,
     assert_refused,
@@ -16,7 +16,6 @@ from slow_helpers import (
     copied,
     dvc_status,
     forget,
-    new_project,
     pipeline_status,
     stages_run,
 )
@@ -116,7 +115,7 @@ def in_order(points: dict[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
 @pytest.fixture(scope="module")
 def by_pipeline(tmp_path_factory) -> Killed:
     """`pipeline run` of a new clone, killed in pack and in each stage of epoch 2."""
-    project = eager(new_project(tmp_path_factory.mktemp("kills")))
+    project = eager(small_project(tmp_path_factory.mktemp("kills") / "project"))
     return killed_at_every_point(project, RUN, in_order(POINTS))
 
 
