@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install run test test-all learn check format lock clean
+.PHONY: help install run test test-all learn bench bench-quick check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ test-all: install  ## all tests: kills, DVC edits, the command line as a user ha
 
 learn: install  ## proof that the demo learns: three seeds, controls, the table of docs/results.md
 	python benchmarks/learn.py
+
+bench: install  ## speed, memory and the price of persistence, the table of docs/performance.md; over an hour
+	python benchmarks/bench.py
+
+bench-quick: install  ## the same in three minutes, printed only: too small to decide a bar
+	python benchmarks/bench.py --quick
 
 check: install  ## ruff, mypy, import-linter
 	ruff check .

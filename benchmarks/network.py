@@ -1,0 +1,325 @@
+"""pack, extract, train, wait and a whole epoch, on generated photographs."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yardstick
+from bare import Inference, Training
+from measure import Row, Side, compared, interleaved, limited, tell, timed
+from photographs import photographs, resized
+from report import bf16_units
+from scratch import Project, Size, paper
+from torch import Tensor
+
+from stages.artifacts import PackedImages, read_parquet
+from stages.params import RunParams
+from stages.resources import thread_limit
+
+EXTRACT_BAR = {"float32": 1.8, "bf16": 3.5}
+TRAIN_BAR = {"float32": 1.4, "bf16": 2.4}
+"""Least times the yardstick, by the pipeline's precision."""
+
+BARE_BAR = 0.9
+"""Least share of the bare network's speed."""
+
+EPOCH_BAR = 2.7
+"""Least times the yardstick's epoch, in the fastest precision that the processor has units for."""
+
+WAIT_BAR = 3.0
+"""Most per cent of a stage's time that it may wait for its loader."""
+
+PLAIN = "yardstick"
+PLAIN_BF16 = "yardstick, bf16 + channels_last"
+PLAIN_LAST = "yardstick, channels_last"
+PLAIN_SMALL = "yardstick, JPEGs already at 256"
+
+
+class Pictures:
+    """The pictures and the runs on them; each is made when it is first asked for."""
+
+    def __init__(self, folder: Path, size: Size) -> None:
+        self.folder, self.size = folder, size
+        self.bf16 = bf16_units() if size.bf16 is None else size.bf16
+        self.precisions = ("float32", "bf16") if self.bf16 else ("float32",)
+        self._runs: dict[str, RunParams] = {}
+
+    @cached_property
+    def jpegs(self) -> Path:
+        tell(f"drawing {self.size.images} photographs")
+        return photographs(self.folder / "jpegs", self.size.images, workers=self.size.threads)
+
+    @cached_property
+    def small(self) -> Path:
+        return resized(self.jpegs, self.folder / "jpegs-256", workers=self.size.threads)
+
+    @cached_property
+    def project(self) -> Project:
+        project = Project(self.folder / "project")
+        project.dataset("bench", self.jpegs)
+        return project
+
+    def run(self, kind: str, precision: str) -> RunParams:
+        """A run for `kind` of measurement: its epochs draw `train_images` images, or all for "epoch"."""
+        name = f"{kind}-{precision}"
+        if name not in self._runs:
+            size = self.size
+            passes = 1 if kind == "epoch" else min(size.train_images, size.images) / size.images
+            params = self.project.start(name, paper(size, "bench", precision, passes=passes))
+            if kind != "epoch":
+                self.project.assign(params, size.images, size.k)
+                self.project.stage(params, "pseudolabel")
+            self._runs[name] = params
+        return self._runs[name]
+
+    def labels(self) -> np.ndarray:
+        """The pseudo-labels that both sides train on."""
+        node = self.project.node(self.run("stage", "float32"), "pseudolabel")
+        return read_parquet(self.project.root / node.outs["pseudolabels"].path)["label"].to_numpy(np.int64)
+
+    def batches(self) -> list[Tensor]:
+        """Central crops in memory, as uint8 batches in the stages' layout."""
+        self.run("stage", "float32")
+        images = PackedImages(self.project.root / "data/images/bench")
+        count = min(len(images), 8 * self.size.batch) // self.size.batch * self.size.batch
+        crops = np.stack([images.centre_crop(i, 224) for i in range(count)])
+        return list(torch.from_numpy(crops).permute(0, 3, 1, 2).split(self.size.batch))
+
+    def options(self) -> yardstick.Options:
+        size = self.size
+        return yardstick.Options(batch=size.batch, workers=size.threads, k=size.k, dim=size.dim)
+
+    def loops(self) -> dict[str, tuple[yardstick.Options, Path]]:
+        """The plain loop as it is, and with what might explain a gain.
+
+        Where the processor has no units for bf16, which is then several times slower, channels_last alone.
+        """
+        plain = self.options()
+        fast = replace(plain, channels_last=True, precision="bf16" if self.bf16 else "float32")
+        return {
+            PLAIN: (plain, self.jpegs),
+            PLAIN_BF16 if self.bf16 else PLAIN_LAST: (fast, self.jpegs),
+            PLAIN_SMALL: (plain, self.small),
+        }
+
+    def rounds(self, name: str) -> int | None:
+        """The loops that are only shown beside take part in fewer rounds."""
+        return None if name == PLAIN else self.size.side_pairs
+
+    def threaded(self, function: Callable[[], object]) -> Callable[[], float]:
+        """Timed, with the threads that the stages have."""
+
+        def run() -> float:
+            with thread_limit(self.size.threads):
+                return timed(function)()
+
+        return run
+
+
+def ours(precision: str) -> str:
+    return f"pipeline, {precision}"
+
+
+def bare(precision: str) -> str:
+    return f"bare network, {precision}"
+
+
+def pack(pictures: Pictures) -> list[Row]:
+    """pack against writing the same pictures, resized, as JPEGs."""
+    size, project = pictures.size, pictures.project
+    project.dataset("packing", pictures.jpegs)
+    target = pictures.folder / "packing"
+    sides = [
+        Side("pipeline", lambda: project.packing("packing")),
+        Side("resized JPEGs, PIL", timed(lambda: resized(pictures.jpegs, target, workers=size.threads))),
+    ]
+    return compared("pack", f"{size.images} JPEGs", interleaved(sides, min(size.pairs, 3)), "pipeline")
+
+
+def extract(pictures: Pictures) -> list[Row]:
+    size, project, batches = pictures.size, pictures.project, pictures.batches()
+    n = f"{size.images} images"
+    sides = []
+    for precision in pictures.precisions:
+        params = pictures.run("stage", precision)
+        forward = Inference(precision)
+        forward(batches, size.batch)
+        sides.append(Side(ours(precision), lambda params=params: project.stage(params, "extract"), least=size.least))
+        sides.append(
+            Side(
+                bare(precision),
+                pictures.threaded(lambda forward=forward: forward(batches, size.images)),
+                least=size.least,
+            )
+        )
+    for name, (options, folder) in pictures.loops().items():
+        network, _ = yardstick.start(options)
+        run = pictures.threaded(
+            lambda network=network, folder=folder, options=options: yardstick.features(network, folder, options)
+        )
+        sides.append(Side(name, run, pictures.rounds(name), size.least if name == PLAIN else 0))
+    return judged("extract", n, interleaved(sides, size.pairs), pictures.precisions, EXTRACT_BAR)
+
+
+def train(pictures: Pictures) -> list[Row]:
+    size, project, batches = pictures.size, pictures.project, pictures.batches()
+    count = min(size.train_images, size.images)
+    labels = pictures.labels()
+    sides = []
+    for precision in pictures.precisions:
+        params = pictures.run("stage", precision)
+        step = Training(precision, size.k, 0.01)
+        step(batches, size.batch)
+        sides.append(Side(ours(precision), lambda params=params: project.stage(params, "train"), least=size.least))
+        sides.append(Side(bare(precision), pictures.threaded(lambda step=step: step(batches, count)), least=size.least))
+    out = pictures.folder / "yardstick.pt"
+    for name, (options, folder) in pictures.loops().items():
+        network, optimizer = yardstick.start(options)
+
+        def loop(network: Any = network, optimizer: Any = optimizer, folder: Any = folder, options: Any = options):
+            return yardstick.train(network, optimizer, folder, labels, options, out, count)
+
+        sides.append(Side(name, pictures.threaded(loop), pictures.rounds(name), size.least if name == PLAIN else 0))
+    n = f"{count} images, batch {size.batch}"
+    return judged("train", n, interleaved(sides, size.pairs), pictures.precisions, TRAIN_BAR)
+
+
+def judged(
+    part: str,
+    n: str,
+    seconds: dict[str, list[float]],
+    precisions: tuple[str, ...],
+    plain_bar: dict[str, float],
+) -> list[Row]:
+    """Rows per precision: against its own bare network, and against the float32 yardstick."""
+    rows = []
+    for precision in precisions:
+        others = {
+            name: spent
+            for name, spent in seconds.items()
+            if name in (ours(precision), bare(precision)) or name.startswith("yardstick")
+        }
+        bars = {PLAIN: plain_bar[precision], bare(precision): BARE_BAR}
+        rows += compared(part, n, others, ours(precision), bars)
+    return rows
+
+
+def epoch(pictures: Pictures) -> list[Row]:
+    """Six stages with DVC's work against the plain loop's epoch on the original JPEGs."""
+    size, project = pictures.size, pictures.project
+    sides = []
+    for precision in pictures.precisions:
+        params = pictures.run("epoch", precision)
+        sides.append(Side(ours(precision), lambda params=params: project.epoch(params)))
+    out = pictures.folder / "yardstick.pt"
+    for name, (options, folder) in pictures.loops().items():
+        network, optimizer = yardstick.start(options)
+
+        def loop(network: Any = network, optimizer: Any = optimizer, folder: Any = folder, options: Any = options):
+            return yardstick.epoch(network, optimizer, folder, options, out)
+
+        sides.append(Side(name, pictures.threaded(loop), None if name == PLAIN else size.epoch_sides))
+    seconds = interleaved(sides, size.epoch_pairs)
+    packing = float(project.timings("data/images/bench")[-1]["seconds"])
+    fastest = pictures.precisions[-1]
+    rows: list[Row] = []
+    for precision in pictures.precisions:
+        chosen = {name: spent for name, spent in seconds.items() if not name.startswith("pipeline")}
+        chosen = {ours(precision): seconds[ours(precision)], **chosen}
+        last = project.timings(f"data/runs/epoch-{precision}")[-6:]
+        stages = {row["stage"]: float(row["seconds"]) for row in last}
+        rest = seconds[ours(precision)][-1] - sum(stages.values())
+        shares = ", ".join(f"{name} {spent:.2f}" for name, spent in stages.items())
+        note = f"the last round: {shares}, engine and DVC {rest:.2f}"
+        bars = {PLAIN: EPOCH_BAR} if precision == fastest else {}
+        rows += compared("epoch", f"{size.images} images", chosen, ours(precision), bars, {ours(precision): note})
+        for against in filter(seconds.get, (PLAIN, PLAIN_SMALL)):
+            saved = float(np.median(seconds[against])) - float(np.median(seconds[ours(precision)]))
+            rows.append(
+                limited(
+                    "epoch",
+                    f"packing once ({ours(precision)})",
+                    f"{size.images} images",
+                    [packing],
+                    "s",
+                    None,
+                    f"{paid(packing, saved)} against: {against}",
+                )
+            )
+    return rows
+
+
+def paid(packing: float, saved: float) -> str:
+    return f"paid for itself from epoch {max(1, math.ceil(packing / saved))}" if saved > 0 else "never pays for itself"
+
+
+def wait(pictures: Pictures) -> list[Row]:
+    """Share of a stage's seconds in which it waits for its loader."""
+    rows = []
+    project = pictures.project
+    precision = pictures.precisions[-1]
+    params = pictures.run("stage", precision)
+    for name in ("extract", "train"):
+        shares = []
+        for _ in range(min(3, pictures.size.pairs)):
+            module = importlib.import_module(f"stages.{name}")
+            with Stopwatch(module) as watch:
+                seconds = project.stage(params, name)
+            reported = told(project, params.run)
+            if reported is None and not watch.used:
+                tell(f"wait: {name} has no loader that can be watched")
+                continue
+            shares.append(100 * watch.waited / seconds if reported is None else reported)
+        if shares:
+            n = f"{pictures.size.images} images"
+            rows.append(limited("wait", f"{name}: waiting for the loader, {precision}", n, shares, "%", WAIT_BAR))
+    return rows
+
+
+def told(project: Project, run: str) -> float | None:
+    """Per cent of waiting in the last line of timings.csv, where a column tells it in seconds."""
+    row = project.timings(f"data/runs/{run}")[-1]
+    column = next((name for name in row if "wait" in name), None)
+    if column is None or not row[column]:
+        return None
+    value = float(row[column])
+    return 100 * value if "share" in column else 100 * value / float(row["seconds"])
+
+
+class Stopwatch:
+    """While inside, a module's `prefetch` tells how long its consumer waited in next()."""
+
+    def __init__(self, module: Any) -> None:
+        self.module, self.waited, self.used = module, 0.0, False
+
+    def __enter__(self) -> Stopwatch:
+        self.original = getattr(self.module, "prefetch", None)
+        if self.original is not None:
+            self.module.prefetch = self._watched
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.original is not None:
+            self.module.prefetch = self.original
+
+    def _watched(self, *arguments: Any, **named: Any) -> Iterator[Any]:
+        self.used = True
+        items = iter(self.original(*arguments, **named))
+        while True:
+            started = time.perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self.waited += time.perf_counter() - started
+            yield item

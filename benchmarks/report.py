@@ -1,0 +1,132 @@
+"""docs/performance.csv, and the table of it in docs/performance.md."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import platform
+from dataclasses import asdict, fields
+from datetime import date
+from pathlib import Path
+
+from measure import Row
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+COLUMNS = (*(field.name for field in fields(Row)), "machine", "date")
+PACKAGES = ("torch", "torchvision", "faiss-gpu", "faiss-cpu", "zarr", "numpy", "scipy", "scikit-learn", "dvc")
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16")
+
+
+def flags() -> list[str]:
+    """Those of the processor's features that decide how fast float32 and bf16 are."""
+    found: set[str] = set()
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith(("flags", "Features")):
+            found.update(line.partition(":")[2].split())
+            break
+    return [flag for flag in FLAGS if flag in found]
+
+
+def bf16_units() -> bool:
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags()))
+
+
+def machine() -> str:
+    """Processor, cores and vector units in a few words; never a host name."""
+    model = platform.machine()
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    units = "bf16 units" if bf16_units() else "no bf16 units"
+    vectors = "AVX-512" if "avx512f" in flags() else "no AVX-512"
+    return f"{model}, {os.cpu_count()} cores, {vectors}, {units}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def memory_gb() -> float:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemTotal"):
+            return int(line.split()[1]) * 1024 / 1e9
+    return float("nan")
+
+
+def setting(threads: int) -> str:
+    """The lines above the table."""
+    versions = []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    found = ", ".join(flags()) or "unknown"
+    return (
+        f"{machine()} (flags: {found}), {memory_gb():.0f} GB of memory; {threads} threads of arithmetic and "
+        f"{threads} loaders.\nPython {platform.python_version()}, {', '.join(versions)}."
+    )
+
+
+def merged(path: Path, rows: list[Row], parts: list[str]) -> list[dict[str, str]]:
+    """The rows on disk with those of `parts` replaced by `rows`, written back."""
+    new = [
+        {name: _cell(value) for name, value in asdict(row).items()}
+        | {"machine": machine(), "date": date.today().isoformat()}
+        for row in rows
+    ]
+    old: list[dict[str, str]] = []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            old = list(csv.DictReader(file))
+    order = list(dict.fromkeys([*(row["part"] for row in old), *parts]))
+    kept = [row for row in old if row["part"] not in parts]
+    out = sorted([*kept, *new], key=lambda row: order.index(row["part"]))
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(out)
+    return out
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Markdown: a line a measurement."""
+    head = ("part", "what", "n", "rounds", "median", "ratio (quartiles)", "bar", "verdict", "note")
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for row in rows:
+        ratio = f"{float(row['ratio']):.2f}× ({float(row['q1']):.2f} to {float(row['q3']):.2f})" if row["ratio"] else ""
+        median = (
+            f"{float(row['median']):.3g} {row['unit']}"
+            if abs(float(row["median"])) < 1000
+            else (f"{float(row['median']):,.0f} {row['unit']}")
+        )
+        cells = (
+            row["part"],
+            row["what"],
+            row["n"],
+            row["rounds"],
+            median,
+            ratio,
+            row["bar"],
+            row["verdict"],
+            row["note"],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(path: Path, text: str) -> None:
+    """Puts `text` between the markers of a markdown file, which is made where it is missing."""
+    content = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
+    before, _, rest = content.partition(BEGIN)
+    after = rest.partition(END)[2]
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
