@@ -18,23 +18,26 @@ from pathlib import Path
 
 import arrays
 import engine
+import memory
 import network
 import report
+import waiting
 from measure import tell
-from scratch import QUICK, ROOT, Size
+from scratch import ROOT
+from sizes import QUICK, Size
 
 PARTS = {
     "pack": network.pack,
     "extract": network.extract,
     "train": network.train,
-    "wait": network.wait,
+    "wait": waiting.wait,
     "epoch": network.epoch,
     "whiten": arrays.whiten,
     "cluster": arrays.cluster,
     "pseudolabel": arrays.pseudolabel,
     "engine": engine.engine,
-    "memory": engine.memory,
-    "huge": engine.huge,
+    "memory": memory.memory,
+    "huge": memory.huge,
 }
 DEFAULT = [name for name in PARTS if name != "huge"]
 
@@ -47,6 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--train-images", type=int, help="images of a timed round of train")
     parser.add_argument("--pairs", type=int, help="interleaved rounds; an epoch has at most three unless this is given")
     parser.add_argument("--rows", type=int, help="rows of the part `huge`; default: half of the free disk")
+    parser.add_argument("--epochs", type=int, help="epochs that `engine` plans, and finishes where time allows")
     parser.add_argument("--seconds", type=float, help="most seconds to finish the tiny epochs of `engine` in")
     parser.add_argument("--threads", type=int, help="of arithmetic, and loaders; default: all cores")
     parser.add_argument("--bf16", action="store_true", default=None, help="bf16 even where the processor has no units")
@@ -66,6 +70,7 @@ def size_of(chosen: argparse.Namespace) -> Size:
         "pairs": chosen.pairs,
         "epoch_pairs": chosen.pairs,
         "huge_rows": chosen.rows,
+        "epochs": chosen.epochs,
         "seconds": chosen.seconds,
         "threads": chosen.threads,
         "bf16": chosen.bf16,

@@ -130,5 +130,5 @@ def compared(
 def limited(part: str, what: str, n: str, values: list[float], unit: str, most: float | None, note: str = "") -> Row:
     """A row of one quantity with, where there is one, the most that it may be."""
     q1, median, q3 = quartiles(values)
-    bar, verdict = ("", "") if most is None else (f"≤ {most:g} {unit}", at_most(most, q1, q3))
+    bar, verdict = ("", "") if most is None else (f"≤ {most:g} {unit}".strip(), at_most(most, q1, q3))
     return Row(part, what, n, len(values), median, unit, bar=bar, verdict=verdict, note=note)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +16,8 @@ from bare import Inference, Training
 from measure import Row, Side, compared, interleaved, limited, tell, timed
 from photographs import photographs, resized
 from report import bf16_units
-from scratch import Project, Size, paper
+from scratch import Project
+from sizes import Size, paper
 from torch import Tensor
 
 from stages.artifacts import PackedImages, read_parquet
@@ -34,9 +33,6 @@ BARE_BAR = 0.9
 
 EPOCH_BAR = 2.7
 """Least times the yardstick's epoch, in the fastest precision that the processor has units for."""
-
-WAIT_BAR = 3.0
-"""Most per cent of a stage's time that it may wait for its loader."""
 
 PLAIN = "yardstick"
 PLAIN_BF16 = "yardstick, bf16 + channels_last"
@@ -260,66 +256,3 @@ def epoch(pictures: Pictures) -> list[Row]:
 
 def paid(packing: float, saved: float) -> str:
     return f"paid for itself from epoch {max(1, math.ceil(packing / saved))}" if saved > 0 else "never pays for itself"
-
-
-def wait(pictures: Pictures) -> list[Row]:
-    """Share of a stage's seconds in which it waits for its loader."""
-    rows = []
-    project = pictures.project
-    precision = pictures.precisions[-1]
-    params = pictures.run("stage", precision)
-    for name in ("extract", "train"):
-        shares = []
-        for _ in range(min(3, pictures.size.pairs)):
-            module = importlib.import_module(f"stages.{name}")
-            with Stopwatch(module) as watch:
-                seconds = project.stage(params, name)
-            reported = told(project, params.run)
-            if reported is None and not watch.used:
-                tell(f"wait: {name} has no loader that can be watched")
-                continue
-            shares.append(100 * watch.waited / seconds if reported is None else reported)
-        if shares:
-            n = f"{pictures.size.images} images"
-            rows.append(limited("wait", f"{name}: waiting for the loader, {precision}", n, shares, "%", WAIT_BAR))
-    return rows
-
-
-def told(project: Project, run: str) -> float | None:
-    """Per cent of waiting in the last line of timings.csv, where a column tells it in seconds."""
-    row = project.timings(f"data/runs/{run}")[-1]
-    column = next((name for name in row if "wait" in name), None)
-    if column is None or not row[column]:
-        return None
-    value = float(row[column])
-    return 100 * value if "share" in column else 100 * value / float(row["seconds"])
-
-
-class Stopwatch:
-    """While inside, a module's `prefetch` tells how long its consumer waited in next()."""
-
-    def __init__(self, module: Any) -> None:
-        self.module, self.waited, self.used = module, 0.0, False
-
-    def __enter__(self) -> Stopwatch:
-        self.original = getattr(self.module, "prefetch", None)
-        if self.original is not None:
-            self.module.prefetch = self._watched
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.original is not None:
-            self.module.prefetch = self.original
-
-    def _watched(self, *arguments: Any, **named: Any) -> Iterator[Any]:
-        self.used = True
-        items = iter(self.original(*arguments, **named))
-        while True:
-            started = time.perf_counter()
-            try:
-                item = next(items)
-            except StopIteration:
-                return
-            finally:
-                self.waited += time.perf_counter() - started
-            yield item

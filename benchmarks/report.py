@@ -100,7 +100,7 @@ def _cell(value: object) -> str:
 
 def table(rows: list[dict[str, str]]) -> str:
     """Markdown: a line a measurement."""
-    head = ("part", "what", "n", "rounds", "median", "ratio (quartiles)", "bar", "verdict", "note")
+    head = ("part", "what", "n", "rounds", "median", "ratio (quartiles)", "against", "bar", "verdict", "note")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in rows:
         ratio = f"{float(row['ratio']):.2f}× ({float(row['q1']):.2f} to {float(row['q3']):.2f})" if row["ratio"] else ""
@@ -114,8 +114,9 @@ def table(rows: list[dict[str, str]]) -> str:
             row["what"],
             row["n"],
             row["rounds"],
-            median,
+            median.strip(),
             ratio,
+            row["against"],
             row["bar"],
             row["verdict"],
             row["note"],

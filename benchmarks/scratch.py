@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,73 +33,6 @@ from stages.runner import execute
 ROOT = Path(__file__).parents[1]
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is measured; `--quick` and the options of bench.py change it.
-
-    Attributes:
-        pairs, side_pairs: rounds; of what is only shown beside. epoch_pairs, epoch_sides: likewise of epochs.
-        least: seconds that a round of what decides a bar lasts.
-        bf16: whether bf16 is measured; None: where the processor has units for it.
-        finish: whether the tiny run of `epochs` epochs is finished, in at most `seconds`.
-        memory_images, memory_rows, memory_labels: N of the part `memory`.
-    """
-
-    images: int = 2000
-    train_images: int = 960
-    pairs: int = 7
-    side_pairs: int = 2
-    epoch_pairs: int = 3
-    epoch_sides: int = 1
-    least: float = 20.0
-    feature_rows: int = 20_000
-    feature_dim: int = 4096
-    threads: int = os.cpu_count() or 1
-    bf16: bool | None = None
-    labels: int = 1_280_000
-    clusters: int = 10_000
-    epochs: int = 500
-    finish: bool = True
-    imports: int = 7
-    gigabytes: float = 1.0
-    memory_images: int = 500
-    memory_rows: int = 5_000
-    memory_labels: int = 320_000
-    huge_rows: int | None = None
-    seconds: float = 480.0
-
-    @property
-    def dim(self) -> int:
-        return min(256, self.images // 2)
-
-    @property
-    def k(self) -> int:
-        return max(2, min(100, self.images // 4))
-
-    @property
-    def batch(self) -> int:
-        return max(2, min(64, self.images // 2))
-
-
-QUICK = Size(
-    images=96,
-    train_images=64,
-    pairs=2,
-    side_pairs=1,
-    epoch_pairs=1,
-    epoch_sides=0,
-    least=0.0,
-    feature_rows=4000,
-    feature_dim=1024,
-    finish=False,
-    imports=3,
-    gigabytes=0.25,
-    memory_images=40,
-    memory_rows=2048,
-    memory_labels=80_000,
-)
-
-
 def copied(folder: Path) -> Path:
     """The project's files as they are, new ones included, with an empty data/."""
     listed = subprocess.run(
@@ -113,22 +45,6 @@ def copied(folder: Path) -> Path:
         shutil.copy2(ROOT / name, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
-
-
-def paper(size: Size, dataset: str, precision: str = "float32", **train: Any) -> dict[str, Any]:
-    """Overrides of a run: AlexNet with Sobel at 224, full width."""
-    return {
-        "dataset": dataset,
-        "epochs": 1,
-        "precision": precision,
-        "threads": size.threads,
-        "workers": size.threads,
-        "model": {"architecture": "alexnet", "sobel": True, "input": 224, "width": 1.0},
-        "extract": {"batch": size.batch},
-        "whiten": {"dim": size.dim},
-        "cluster": {"k": size.k},
-        "train": {"batch": size.batch, "lr": 0.01, "passes": 1, **train},
-    }
 
 
 class Project:
