@@ -17,7 +17,7 @@ from stages.method.whitening import PCAWhitening
 from stages.publish import write_npz
 from stages.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 
 def whiten(job: Job) -> None:

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
+
+from stages.method.eigen import leading
+
+Array = NDArray[np.float64]
 
 RANK_TOLERANCE = 1e-12
 """Eigenvalues below this share of the largest are rounding: that of float32 features, squared."""
@@ -53,50 +57,95 @@ class PCAWhitening:
         Raises:
             ValueError: all rows are equal, or a value is not finite.
         """
-        mean, covariance = _moments(blocks)
-        total = float(np.trace(covariance))
+        mean, total, values, vectors = _principal(blocks, dim)
         if not total > 0:
             raise ValueError("all features are equal")
-        d = len(mean)
         # A sign per component is free: the largest entry is made positive, whatever the solver chose.
-        values, vectors = scipy.linalg.eigh(covariance, subset_by_index=(max(0, d - dim), d - 1))
-        values, vectors = values[::-1], vectors[:, ::-1]
-        keep = values > RANK_TOLERANCE * values[0]
-        values, vectors = values[keep], vectors[:, keep]
         largest = vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
         components = vectors * (np.sign(largest) / np.sqrt(values))
         return cls(mean, components, values, total, dim)
 
     def apply(self, block: NDArray[np.floating]) -> NDArray[np.float32]:
         """(n, d) rows to (n, dim) float32 rows of unit length; a row equal to the mean stays zero."""
-        white = (block - self.mean) @ self.components
+        white = _centred(block, self.mean) @ self.components
         norm = np.linalg.norm(white, axis=1, keepdims=True)
         out = np.zeros((len(block), self.dim), np.float32)
         np.divide(white, norm, out=out[:, : self.rank], where=norm > 0)
         return out
 
 
-def _moments(blocks: Iterable[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (d,) and covariance (d, d).
+def _principal(blocks: Iterable[NDArray[np.floating]], dim: int) -> tuple[Array, float, Array, Array]:
+    """Mean (d,), total variance, the variances along the leading components and these (d, rank).
 
-    All sums are float64, and shifted by the first block's mean so that they do not cancel: a trained
-    network's features vary 10^8 times as much along the first component as along the 256th.
+    All sums are float64: a trained network's features vary 10^8 times as much along the first
+    component as along the 256th. Up to d rows are kept and their inner products taken, (n, n),
+    which have the same eigenvalues as the covariance, (d, d), and are fewer.
     """
-    shift = sums = products = None
-    count = 0
+    rows: list[NDArray[np.floating]] = []
+    moments = None
     for block in blocks:
-        if shift is None:
-            shift = block.mean(0, dtype=np.float64)
-            sums = np.zeros(len(shift))
-            products = np.zeros((len(shift), len(shift)))
-        centred = block - shift
-        sums += centred.sum(0)
-        products += centred.T @ centred
-        count += len(block)
-    if shift is None or sums is None or products is None:
+        if moments is None:
+            rows.append(block)
+            if sum(map(len, rows)) <= block.shape[1]:
+                continue
+            moments = _Moments(rows[0].mean(0, dtype=np.float64))
+            for kept in rows:
+                moments.add(kept)
+            rows.clear()
+        else:
+            moments.add(block)
+    if moments is not None:
+        mean, covariance = moments.result()
+        _refuse_not_finite(mean)
+        total = float(np.trace(covariance))
+        values, vectors = leading(covariance, min(dim, len(mean)))
+        return mean, total, *_above_rounding(values, vectors)
+    if not rows:
         raise ValueError("there are no features")
-    if not np.isfinite(sums).all():
+    centred = np.concatenate(rows).astype(np.float64)
+    mean = centred.mean(0)
+    _refuse_not_finite(mean)
+    centred -= mean
+    products = centred @ centred.T / len(centred)
+    total = float(np.trace(products))
+    values, vectors = _above_rounding(*leading(products, min(dim, len(centred))))
+    return mean, total, values, centred.T @ (vectors / np.sqrt(len(centred) * values))
+
+
+class _Moments:
+    """Mean and covariance of rows that come in blocks, shifted by the first block's mean so that nothing cancels."""
+
+    def __init__(self, shift: Array) -> None:
+        self.shift = shift
+        self.count = 0
+        self.sums = np.zeros(len(shift))
+        self.products = np.zeros((len(shift), len(shift)), order="F")
+
+    def add(self, block: NDArray[np.floating]) -> None:
+        centred = _centred(block, self.shift)
+        self.sums += centred.sum(0)
+        # Half the work of a product of two matrices: one triangle, added where it lies.
+        self.products = dsyrk(1.0, centred.T, beta=1.0, c=self.products, overwrite_c=True)
+        self.count += len(block)
+
+    def result(self) -> tuple[Array, Array]:
+        """The mean, and the covariance's upper triangle."""
+        offset = self.sums / self.count
+        return self.shift + offset, self.products / self.count - np.outer(offset, offset)
+
+
+def _centred(block: NDArray[np.floating], by: Array) -> Array:
+    # Twice as fast as block - by, which converts in small pieces.
+    centred = block.astype(np.float64)
+    centred -= by
+    return centred
+
+
+def _above_rounding(values: Array, vectors: Array) -> tuple[Array, Array]:
+    keep = values > RANK_TOLERANCE * values[0]
+    return values[keep], vectors[:, keep]
+
+
+def _refuse_not_finite(mean: Array) -> None:
+    if not np.isfinite(mean).all():
         raise ValueError("a feature is not finite")
-    offset = sums / count
-    covariance = products / count - np.outer(offset, offset)
-    return shift + offset, covariance

@@ -137,6 +137,26 @@ def test_constant_columns_do_not_become_dimensions():
     np.testing.assert_allclose(white[:, :100] @ white[:, :100].T, expected @ expected.T, atol=1e-5)
 
 
+def test_as_many_images_as_dimensions_and_one_more_give_the_same_transform():
+    """Up to d images the inner products of rows are taken, beyond it the covariance."""
+    rows = features(n=64, d=64)
+    few, many = PCAWhitening.fit(blocks(rows, 10), 12), PCAWhitening.fit([*blocks(rows, 10), rows], 12)
+    np.testing.assert_allclose(few.mean, many.mean, rtol=1e-12)
+    np.testing.assert_allclose(few.eigenvalues, many.eigenvalues, rtol=1e-10)
+    assert few.total_variance == pytest.approx(many.total_variance, rel=1e-12)
+    np.testing.assert_allclose(few.components, many.components, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [400, 1500])
+def test_a_wide_layer_is_whitened_as_in_float64(n):
+    """Wide enough that only the leading eigenvectors are computed, with fewer images than units and with more."""
+    rng = np.random.default_rng(0)
+    axes, _ = np.linalg.qr(rng.standard_normal((1300, 1300)))
+    rows = (rng.standard_normal((n, 1300)) * np.arange(1, 1301) ** -1.5 @ axes.T + 1).astype(np.float32)
+    ours, expected = PCAWhitening.fit(blocks(rows, 256), 256).apply(rows), unit(whitened(rows, 256))
+    np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, atol=1e-5)
+
+
 def test_fewer_images_than_dimensions_give_one_dimension_less_than_images():
     rows = features(n=30, d=64)
     pca = PCAWhitening.fit(blocks(rows, 8), 48)
