@@ -3,7 +3,7 @@
     python benchmarks/bench.py [PART ...] [--quick] [--images N] [--pairs P] [--rows N]
 
 Each part measures a stage, as users get it, against plain alternatives on the same data, in rounds
-that take turns. Rerunning one part replaces that part's rows alone. `--quick` takes three minutes
+that take turns. Rerunning one part replaces that part's rows alone. `--quick` takes three minutes on idle cores
 and only prints. A missed bar is said in the table; the exit status is 0.
 """
 

@@ -56,8 +56,8 @@ class Size:
 
 
 QUICK = Size(
-    images=96,
-    train_images=64,
+    images=64,
+    train_images=48,
     pairs=2,
     side_pairs=1,
     epoch_pairs=1,

@@ -23,7 +23,7 @@ def wait(pictures: Pictures) -> list[Row]:
     params = pictures.run("stage", precision)
     for name in ("extract", "train"):
         shares = []
-        for _ in range(min(3, pictures.size.pairs)):
+        for _ in range(max(1, min(3, pictures.size.pairs // 2))):
             module = importlib.import_module(f"stages.{name}")
             with Stopwatch(module) as watch:
                 seconds = project.stage(params, name)
