@@ -205,7 +205,7 @@ class Run:
 
     def steps(self, epoch: int) -> pd.DataFrame:
         """The epoch's steps: iteration, images, correct (int32), loss, lr (float64)."""
-        return read_parquet(self._files.path(epoch, "trained/steps.parquet"))
+        return read_parquet(self._files.whole(epoch, "trained/steps.parquet"))
 
     def model(self, epoch: int | None = None) -> Backbone:
         """The backbone of an epoch, by default the last finished one, in eval mode on the CPU.
@@ -216,7 +216,7 @@ class Run:
 
         if epoch is None:
             epoch = max([self.params.start, *self.epochs()])
-        path = self._files.path(epoch, "checkpoint.pt")
+        path = self._files.whole(epoch, "checkpoint.pt")
         network = build(self.params.model)
         restore(network, load(path)["network"], path)
         return network.eval()

@@ -11,13 +11,14 @@ from pipeline import needs
 from pipeline.plan import write_run
 from pipeline.settings import Settings
 from pipeline.sources import image_count
-from stages.artifacts import load_run_params
+from stages.artifacts import epochs_with_checkpoint, load_run_params, spans
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.folders import clustered_epoch, epoch_folder, run_folder
 from stages.job import as_values
 from stages.locks import only_writer
 from stages.params import RunParams, parse_branch
+from stages.pruned import record
 from stages.publish import link, write_json
 
 
@@ -38,6 +39,10 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     parent = load_run_params(root / run_folder(origin))
     files = _files(root, parent, epoch)
     settings.put(f"runs.{name}", _overrides(parent) | {"branch": source})
+    if origin in settings.runs():
+        # The run's own file lacks it, since no stage depends on it.
+        retain = settings.resolve(origin).retain
+        settings.put(f"runs.{name}.retain", {"last": retain.last or "all", "every": retain.every})
     settings.put(f"runs.{name}.epochs", epochs if epochs is not None else max(parent.epochs, epoch))
     for assignment in sets:
         settings.set_text(name, assignment)
@@ -74,6 +79,11 @@ def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
         clustered = clustered_epoch(parent, epoch) if epoch > parent.start else epoch
         files["assignments.parquet"] = root / epoch_folder(parent.run, clustered) / "assignments.parquet"
     for path in files.values():
+        if not path.exists() and record(path.parent) is not None:
+            having = spans(epochs_with_checkpoint(root / run_folder(parent.run)))
+            raise Refusal(
+                f"epoch {epoch} of run {parent.run} is pruned and has no {path.name}; epochs with one: {having}"
+            )
         if not path.exists():
             raise Refusal(
                 f"{path} is missing: epoch {epoch} of run {parent.run} is not finished; "

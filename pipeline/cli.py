@@ -77,10 +77,13 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
 
     Example: `python -m pipeline status --run demo`
     """
+    from pipeline.plan import half_pruned_epochs
     from pipeline.settings import Settings
     from pipeline.sources import drift
     from pipeline.status import of_run
     from pipeline.tables import status_table
+    from stages.artifacts import spans
+    from stages.nodes import PRUNED
 
     here = root()
     params = Settings(here).resolve(run)
@@ -89,6 +92,11 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
     for state in states:
         if state.state == "failed":
             typer.echo(f"{state.node.id} failed: {state.why}")
+    pruned = [state.node.epoch for state in states if state.node.stage == PRUNED and state.node.epoch]
+    if pruned:
+        typer.echo(f"epochs pruned: {spans(pruned)}")
+    for epoch in half_pruned_epochs(here, params):
+        typer.echo(f"epoch {epoch} is pruned by half: `python -m pipeline prune --run {run}` goes on with it")
     first = next((state for state in states if state.state != "done"), None)
     if first:
         typer.echo(f"next: {first.node.id} ({first.state}: {first.why}); `python -m pipeline run --run {run}`")
@@ -96,6 +104,27 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
         typer.echo(f"run {run}: all {len(states)} stages are done")
     if changed := drift(here, params.dataset):
         typer.echo(changed)
+
+
+@app.command()
+def prune(
+    run: RunName = "demo",
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="retain.last=N or retain.every=M; kept in params.yaml.")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> None:
+    """Drop features, whitened rows, trained/ and checkpoint of the finished epochs that `retain` does not keep.
+
+    Assignments, centroids, pca, pseudo-labels and metrics of every epoch stay. `run` does it as it goes on.
+
+    Example: `python -m pipeline prune --set retain.last=2 --dry-run`
+    """
+    from pipeline.running import prune as drop
+
+    with reporter(run) as report:
+        freed = drop(root(), run, set or [], dry, report)
+        report.say(freed.told(run, "would be pruned" if dry else "pruned"))
 
 
 @app.command()

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.status import final_is_current
-from stages.artifacts import remedy
+from stages.artifacts import remedy, spans
 from stages.errors import Refusal
 from stages.folders import clustered_epoch, epoch_folder, run_folder
 from stages.params import RunParams
+from stages.pruned import record
 
 if TYPE_CHECKING:
     from stages.chunks import ChunkReader
@@ -28,11 +29,30 @@ class EpochFiles:
     def rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
         from stages.chunks import ChunkReader
 
+        self.refuse_pruned(epoch, name)
         path = self.clustered(epoch, name)
         return ChunkReader(path, remedy(stage, self.run, epoch))
 
     def path(self, epoch: Epoch, name: str) -> Path:
         return self.root / epoch_folder(self.run, _where(epoch)) / name
+
+    def whole(self, epoch: int, name: str) -> Path:
+        """A file that a pruned epoch has no more."""
+        self.refuse_pruned(epoch, name)
+        return self.path(epoch, name)
+
+    def refuse_pruned(self, epoch: Epoch, name: str) -> None:
+        where = _where(epoch)
+        if where == "final":
+            return
+        if name in ("features.zarr", "whitened.zarr") and where > self.params.start:
+            where = clustered_epoch(self.params, where)
+        if not self.path(where, name).exists() and record(self.path(where, "")) is not None:
+            found = sorted(int(path.parent.name) for path in (self.folder / "epochs").glob(f"*/{name}"))
+            raise Refusal(
+                f"epoch {where} of run {self.run} is pruned and keeps no {name} (`retain` in params.yaml); "
+                f"epochs that have it: {spans(found)}"
+            )
 
     def clustered(self, epoch: Epoch, name: str) -> Path:
         """A file of the clustering that `epoch` trained on."""

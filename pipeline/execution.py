@@ -9,14 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.recorder import Recorder
+from pipeline.retention import Retention
 from stages.errors import Refusal
 from stages.folders import dataset_folder, run_folder
 from stages.graph import dataset_nodes
-from stages.job import dataset_job, run_job
+from stages.job import as_values, dataset_job, run_job
 from stages.listing import checked_listing
 from stages.locks import only_writer
-from stages.nodes import Node
+from stages.nodes import PRUNED, Node
 from stages.params import DatasetParams, RunParams
+from stages.pruned import reason
 from stages.report import Reporter
 from stages.runner import execute
 
@@ -56,16 +58,29 @@ class Engine:
         nodes: Iterable[Node],
         params: RunParams | None,
         forced: set[str] = frozenset(),  # type: ignore[assignment]
+        retention: Retention | None = None,
     ) -> int:
-        """Runs each node that is not up to date, or whose id is in `forced`; how many ran."""
+        """Runs each node that is not up to date, or whose id is in `forced`; how many ran.
+
+        `retention` prunes finished epochs before a stage is run, and at the end.
+        """
         count = 0
         for node in nodes:
             if node.id in forced or self.recorder.changed(node):
+                if retention:
+                    retention.settle()
                 self._run(node, params)
                 count += 1
+            if retention:
+                retention.passed(node)
+        if retention:
+            retention.settle()
         return count
 
     def _run(self, node: Node, params: RunParams | None) -> None:
+        if node.stage == PRUNED:
+            assert params is not None and node.run is not None and node.epoch is not None
+            raise Refusal(reason(self.root, node.run, node.epoch, as_values(params)))
         module = importlib.import_module(f"stages.{node.stage}")
         if params is None:
             job = dataset_job(self.root, node, self.report)

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from stages.publish import write_bytes
+
 PREVIOUS = ".dvc.lock.previous"
 
 
@@ -32,6 +34,15 @@ def restore_lock(folder: Path) -> None:
         os.replace(beside, lock)
     else:
         lock.unlink()
+
+
+def keep_entry(folder: Path, stage: str) -> None:
+    """Drops every entry of a dvc.lock but that of `stage`."""
+    lock = folder / "dvc.lock"
+    content = yaml.load(lock.read_bytes(), yaml.CSafeLoader)
+    if set(content["stages"]) != {stage}:
+        content["stages"] = {stage: content["stages"][stage]}
+        write_bytes(lock, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def recorded_stages(folder: Path) -> dict[str, Any]:

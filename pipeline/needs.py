@@ -10,7 +10,10 @@ from pathlib import Path
 from pipeline.status import NodeStatus
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
+from stages.job import as_values
+from stages.nodes import PRUNED
 from stages.params import RunParams, feature_width, scaled
+from stages.pruned import reason
 from stages.publish import existing
 
 COLOUR_BYTES = 3
@@ -79,6 +82,7 @@ def recomputed(states: list[NodeStatus]) -> list[int]:
             status.node.epoch
             for status in states
             if status.state == "stale" and status.node.epoch and "epochs/" in status.node.folder
+            if status.node.stage != PRUNED
         }
     )
 
@@ -112,6 +116,14 @@ def other_threads(root: Path, params: RunParams) -> str | None:
         f"threads: {params.threads}, and stages so far used {', '.join(sorted(map(str, before)))}: nothing is redone, "
         "but last digits may differ from a run of one number"
     )
+
+
+def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> None:
+    """Stops where a pruned epoch is not what the parameters ask for: `--yes` could not compute it."""
+    for status in states:
+        if status.node.stage == PRUNED and status.state != "done" and not status.inherited:
+            assert status.node.epoch is not None
+            raise Refusal(reason(root, params.run, status.node.epoch, as_values(params)))
 
 
 def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from pipeline.lockfiles import keep_lock, restore_lock
+from pipeline.lockfiles import keep_entry, keep_lock, restore_lock
 from stages.errors import Refusal
 from stages.nodes import Node
 from stages.publish import space_told
@@ -72,7 +73,7 @@ class Recorder:
         """Removes the stage's outputs, as DVC does before it runs one, but those that persist."""
         for out in node.outs.values():
             path = self.root / out.path
-            if out.kind == "persistent":
+            if out.kind == "persistent" or out.kept:
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -91,4 +92,37 @@ class Recorder:
             stage.save(run_cache=False)
             stage.commit()
             stage.dump(update_pipeline=False)
+            keep_lock(folder)
+
+    def record_guard(self, node: Node, expected: Mapping[str, str]) -> None:
+        """Records a pruned epoch's guard alone in its dvc.lock.
+
+        Args:
+            expected: hash by name of each file that was recorded: one that differs must not become the record.
+
+        Raises:
+            Refusal: a kept file is missing or differs; the dvc.lock is as it was.
+        """
+        folder = self.root / node.folder
+        lock = folder / "dvc.lock"
+        with space_told(lock, lock.stat().st_size), self._locked():
+            restore_lock(folder)
+            stage = self._stage(node)
+            try:
+                stage.save(run_cache=False)
+            except FileNotFoundError as error:
+                raise Refusal(
+                    f"{node.folder}: {error}: nothing is pruned; `python -m pipeline verify` names it"
+                ) from None
+            for out in stage.outs:
+                name = Path(out.fspath).name
+                if out.hash_info.value != expected.get(name):
+                    raise Refusal(
+                        f"{node.folder}/{name} is not what was recorded: it is not pruned; `python -m pipeline "
+                        f"verify --run {node.run}` names what differs"
+                    )
+            stage.commit()
+            stage.dump(update_pipeline=False)
+            # DVC leaves the entries of the stages that are gone.
+            keep_entry(folder, node.stage)
             keep_lock(folder)

@@ -1,4 +1,4 @@
-"""`run`, `plan` and `rerun`: check everything in memory, write it down, plan, then compute."""
+"""`run`, `plan`, `prune` and `rerun`: check everything in memory, write it down, plan, then compute."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import needs
-from pipeline.plan import Planned, refuse_other_plan, write_dataset, write_run
+from pipeline.plan import Planned, half_pruned_epochs, refuse_other_plan, write_dataset, write_run
 from pipeline.presets import described, fitting
+from pipeline.retention import Freed, Retention
+from pipeline.retention import described as described_policy
 from pipeline.settings import Settings
 from pipeline.sources import adopted_path, drift, image_count, same_source
-from pipeline.status import NodeStatus, of_run, project_nodes
+from pipeline.status import NodeStatus, nodes_on_disk, of_run
 from stages.artifacts import load_json, load_run_params
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
-from stages.graph import run_nodes
+from stages.graph import resolve_node
 from stages.listing import list_source, refuse_inside, source_path
 from stages.locks import only_writer
+from stages.nodes import PRUNED
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter, duration
 
@@ -71,10 +74,12 @@ def prepare(root: Path, request: Request) -> Prepared:
     # Planning refuses this too; here nothing has been written yet.
     refuse_other_plan(root, params)
     states = of_run(root, params, settings.content)
+    needs.refuse_pruned(root, params, states)
     found = needs.space(root, params, count, states)
     lines.append(
         f"run {params.run}: {count:,} pictures, {needs.epochs_left(states, params)} of {params.epochs} epochs to "
         f"compute; needs about {found.needed:.2f} GB, {found.free:.0f} GB are free"
+        + (f"; {described_policy(params)}" if params.retain.last is not None else "")
     )
     needs.refuse_recomputing(root, params, states, yes=request.yes)
     changed = drift(root, params.dataset)
@@ -141,8 +146,12 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         packed = load_json(root / dataset_folder(params.dataset.name) / "pack.json")
         check_counts(params, packed["images"], packed["labelled"])
         write_run(root, params)
-        nodes = list(run_nodes(params))
-        count += engine.execute(report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1), params)
+        nodes = [node for node in nodes_on_disk(root, params) if node.run]
+        retention = Retention(root, params, engine.recorder)
+        progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
+        count += engine.execute(progress, params, retention=retention)
+    if retention.freed.epochs:
+        report.say(retention.freed.told(params.run))
     report.say(
         f"run {params.run}: {count} stages run in {duration(time.monotonic() - started)}, all "
         f"{len(nodes) + 1} up to date"
@@ -152,12 +161,58 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
     return params
 
 
+def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporter) -> Freed:
+    """Prunes the finished epochs that `retain` drops; `dry`: only tells which.
+
+    Raises:
+        Refusal: a recorded epoch does not belong to the parameters that now hold.
+    """
+    from pipeline.execution import Engine
+
+    settings = Settings(root)
+    if other := next((text for text in sets if not text.strip().startswith("retain.")), None):
+        raise Refusal(f"--set {other}: prune takes retain.last and retain.every alone; others go with `run`")
+    if not (root / run_folder(run_name) / "params.yaml").exists():
+        raise Refusal(f"run {run_name} has not begun; `python -m pipeline run --run {run_name}`")
+    for assignment in sets:
+        settings.set_text(run_name, assignment)
+    params = settings.resolve(run_name)
+    refuse_other_plan(root, params)
+    states = of_run(root, params, settings.content)
+    needs.refuse_pruned(root, params, states)
+    needs.refuse_recomputing(root, params, states, yes=False)
+    if dry:
+        return _finished(Retention(root, params), states).would_free()
+    with Engine(root, run_name, report) as engine:
+        settings.save()
+        if half_pruned_epochs(root, params):
+            write_run(root, params)
+        # Guards record the run's own file, which an edit since undone may have left another.
+        engine.execute([resolve_node(params)], params)
+        retention = _finished(Retention(root, params, engine.recorder), states)
+        retention.settle()
+    return retention.freed
+
+
+def _finished(retention: Retention, states: list[NodeStatus]) -> Retention:
+    """Shows the finished epochs to `retention`, up to the first that is not."""
+    for status in states:
+        if status.node.epoch and "/epochs/" in status.node.folder:
+            if status.state != "done":
+                break
+            retention.passed(status.node)
+    return retention
+
+
 def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter) -> None:
     """Runs one stage again whether or not it is up to date; `follow`: and what depends on it."""
     from pipeline.execution import Engine
 
     params = load_run_params(root / run_folder(run_name))
-    nodes = project_nodes(params)
+    nodes = nodes_on_disk(root, params)
+    if pruned := [node for node in nodes if node.stage == PRUNED and epoch and _is_epoch(node.folder, epoch)]:
+        kept = ", ".join(sorted(Path(out.path).name for out in pruned[0].outs.values()))
+        raise Refusal(f"epoch {pruned[0].epoch} of run {run_name} is pruned and keeps {kept}: no stage can run there")
     chosen = [node for node in nodes if node.stage == stage and _is_epoch(node.folder, epoch)]
     if not chosen:
         have = "final or " + f"{params.start + 1} to {params.epochs}" if own_epochs(params) else "final"

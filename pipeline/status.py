@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.lockfiles import recorded_stages
+from pipeline.retention import guards
 from stages.artifacts import load_yaml
 from stages.folders import epoch_folder
 from stages.graph import dataset_nodes, run_nodes
 from stages.job import as_values
 from stages.nodes import Node
-from stages.params import RunParams, lookup
+from stages.params import RunParams, lookup, same
 from stages.publish import failure
 
 State = Literal["done", "stale", "missing", "failed"]
@@ -28,11 +29,12 @@ State = Literal["done", "stale", "missing", "failed"]
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """The state of one stage; `why` says what differs."""
+    """The state of one stage; `why` says what differs, `inherited`: only in what it is made from."""
 
     node: Node
     state: State
     why: str = ""
+    inherited: bool = False
 
 
 class Inspector:
@@ -58,7 +60,7 @@ class Inspector:
             if status.state == "done":
                 source = next((path for path in node.all_deps() if path in behind), None)
                 if source is not None:
-                    status = NodeStatus(node, "stale", f"{source} will change")
+                    status = NodeStatus(node, "stale", f"{source} will change", inherited=True)
             if status.state != "done":
                 behind.update(out.path for out in node.outs.values())
             yield status
@@ -114,10 +116,17 @@ class Inspector:
         recorded: dict[str, Any] = {}
         for values in entry.get("params", {}).values():
             recorded |= values
-        for key in (*node.params, f"revision.{node.stage}"):
-            if key not in recorded or not same(recorded[key], lookup(self.values, key)):
+        for key in node.keys:
+            if key not in recorded or not same(recorded[key], self._value(key)):
                 return key
         return None
+
+    def _value(self, key: str) -> Any:
+        try:
+            return lookup(self.values, key)
+        except KeyError:
+            # A guard may be recorded with a key that this version of the program has no more.
+            return None
 
     def _resolved_difference(self) -> str | None:
         path = self.root / f"data/runs/{self.params.run}/params.yaml"
@@ -194,20 +203,6 @@ def md5(path: Path) -> str | None:
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two parameter values are equal, 1e-05 as text being the number that it means."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, str) != isinstance(b, str):
-        try:
-            return float(a) == float(b)
-        except (TypeError, ValueError):
-            return False
-    return bool(a == b)
-
-
 def final_is_current(root: Path, params: RunParams) -> bool:
     """Whether final/ was made, by the records, from the last checkpoint: epochs may have been added since."""
     entries = recorded_stages(root / epoch_folder(params.run, "final"))
@@ -228,12 +223,17 @@ def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
     return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)
 
 
-def project_nodes(params: RunParams) -> list[Node]:
-    """The nodes of the run's data set and of the run, in order."""
+def project_nodes(params: RunParams, guards: Mapping[int, Node] | None = None) -> list[Node]:
+    """The nodes of the run's data set and of the run, in order; `guards` stand for pruned epochs."""
     dataset = params.dataset
-    return [*dataset_nodes(dataset.name, generated=dataset.generate is not None), *run_nodes(params)]
+    return [*dataset_nodes(dataset.name, generated=dataset.generate is not None), *run_nodes(params, guards)]
+
+
+def nodes_on_disk(root: Path, params: RunParams) -> list[Node]:
+    """`project_nodes`, with the guards of the epochs that are pruned there."""
+    return project_nodes(params, guards(root, params))
 
 
 def of_run(root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> list[NodeStatus]:
     """The state of every stage of a run and its data set."""
-    return list(Inspector(root, params, content).states(project_nodes(params)))
+    return list(Inspector(root, params, content).states(nodes_on_disk(root, params)))

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.status import NodeStatus
+from stages.nodes import PRUNED
 
 if TYPE_CHECKING:
     from pipeline.access import Run
@@ -22,16 +23,24 @@ def status_table(states: list[NodeStatus], every: bool) -> Table:
     for status in states:
         rows.setdefault(status.node.folder, []).append(status)
     table = Table("folder", "stages", box=None)
-    finished = 0
+    finished = pruned = 0
     for folder, found in rows.items():
         if not every and "epochs/" in folder and all(status.state == "done" for status in found):
             finished += 1
+            pruned += found[0].node.stage == PRUNED
             continue
-        cells = (f"[{STYLES[s.state]}]{s.node.stage} {s.state}[/]" for s in found)
+        cells = (f"[{STYLES[s.state]}]{_stage_state(s)}[/]" for s in found)
         table.add_row(folder, "  ".join(cells))
     if finished:
-        table.add_row(f"{finished} more epochs", "[green]all done[/]")
+        gone = f", {pruned} of them pruned" if pruned else ""
+        table.add_row(f"{finished} more epochs", f"[green]all done{gone}[/]")
     return table
+
+
+def _stage_state(status: NodeStatus) -> str:
+    if status.node.stage == PRUNED and status.state == "done":
+        return PRUNED
+    return f"{status.node.stage} {status.state}"
 
 
 def clusters_table(run: Run, epoch: int | str, most: int) -> Table:

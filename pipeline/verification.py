@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.lockfiles import readable_lock, recorded_stages
-from pipeline.status import md5, project_nodes
+from pipeline.status import md5, nodes_on_disk
 from stages.artifacts import load_run_params, remedy
 from stages.folders import epoch_folder, run_folder
+from stages.nodes import PRUNED
 from stages.params import RunParams
 from stages.report import Reporter
 
@@ -20,7 +21,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
     params = load_run_params(root / run_folder(run))
     wrong = []
     count = 0
-    nodes = project_nodes(params)
+    nodes = nodes_on_disk(root, params)
     for node in report.progress(nodes, f"verify {run}", len(nodes), lambda _: 1):
         lock = root / node.folder / "dvc.lock"
         entry = recorded_stages(root / node.folder).get(node.stage)
@@ -41,6 +42,12 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 where = "final" if Path(node.folder).name == "final" else node.epoch
                 # init's epoch is 0, where no folder of stages is; a data set's stages know no run.
                 again = remedy(node.stage, node.run or run, where or None)
+                if node.stage == PRUNED:
+                    again = "its epoch is pruned, so no stage makes it; " + (
+                        "copy it from where the run was made"
+                        if path.name == "checkpoint.pt"
+                        else f"`dvc checkout {name}` or `dvc pull` brings it back"
+                    )
                 report.say(f"{name} {state}: {again}")
     for name, differs in _branched(root, params):
         count += 1

@@ -99,6 +99,23 @@ def remedy(stage: str, run: str | None, epoch: int | str | None) -> str:
     return f"make it again with `python -m pipeline rerun {stage}{where}{when}`"
 
 
+def epochs_with_checkpoint(folder: Path) -> list[int]:
+    """Epochs of the run in `folder` that a branch can start from, 0 being the initialised network."""
+    found = (path.parent.name for path in (folder / "epochs").glob("*/checkpoint.pt"))
+    return sorted(int(name) for name in found if name.isdigit())
+
+
+def spans(epochs: list[int]) -> str:
+    """Sorted numbers for people: "0, 50, 98 to 100"."""
+    parts: list[list[int]] = []
+    for epoch in epochs:
+        if parts and epoch == parts[-1][-1] + 1:
+            parts[-1].append(epoch)
+        else:
+            parts.append([epoch])
+    return ", ".join(f"{p[0]} to {p[-1]}" if len(p) > 2 else ", ".join(map(str, p)) for p in parts) or "none"
+
+
 class PackedImages:
     """The packed pictures of a data set, row i being image i; read by memory map.
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 from stages.folders import clustered_epoch, dataset_folder, epoch_folder, own_epochs, run_folder
-from stages.nodes import PARAMS, Node, Out
+from stages.nodes import GUARDED, PARAMS, PRUNED, Node, Out
 from stages.params import RunParams
 
 DEMO = "demo"
@@ -142,6 +143,36 @@ def epoch_nodes(params: RunParams, epoch: int) -> list[Node]:
     return nodes
 
 
+def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: bool) -> Node:
+    """The guard that stands for an epoch without its large artifacts.
+
+    Args:
+        network: whether the epoch before still has the checkpoint.pt that this one was made from.
+        checkpoint: whether this one keeps its own, for a next epoch that is whole.
+    """
+    nodes = epoch_nodes(params, epoch)
+    folder = nodes[0].folder
+    deps: dict[str, str] = {}
+    outs: dict[str, Out] = {}
+    for node in nodes:
+        for role, path in node.deps.items():
+            if not path.startswith(f"{folder}/") and (network or role != "network"):
+                deps[role] = path
+        for role, out in node.outs.items():
+            if out.kind != "large" or (checkpoint and role == "checkpoint"):
+                outs[role] = replace(out, kept=True)
+    return Node(folder, PRUNED, deps, outs, GUARDED, epoch=epoch, run=params.run)
+
+
+def is_planned(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
+    """Whether the stages of a dvc.yaml are those of the epoch, or its guard where it is pruned."""
+    nodes = epoch_nodes(params, epoch)
+    if PRUNED not in stages:
+        return set(stages) == {node.stage for node in nodes}
+    outs = {out if isinstance(out, str) else next(iter(out)) for out in stages[PRUNED].get("outs", [])}
+    return ("assignments.parquet" in outs) == any(node.stage == "cluster" for node in nodes)
+
+
 def final_nodes(params: RunParams) -> list[Node]:
     return _clustering_nodes(params, "final")
 
@@ -204,13 +235,18 @@ def figures_node(run: str, dataset: str) -> Node:
     )
 
 
-def run_nodes(params: RunParams) -> Iterator[Node]:
-    """All stages of a run but its data set's, in the order in which they are computed."""
+def run_nodes(params: RunParams, guards: Mapping[int, Node] | None = None) -> Iterator[Node]:
+    """All stages of a run but its data set's, in the order in which they are computed.
+
+    Args:
+        guards: the one node of each epoch that is pruned.
+    """
+    guards = guards or {}
     yield resolve_node(params)
     if params.branch is None:
         yield init_node(params)
     for epoch in own_epochs(params):
-        yield from epoch_nodes(params, epoch)
+        yield from [guards[epoch]] if epoch in guards else epoch_nodes(params, epoch)
     yield from final_nodes(params)
     yield export_node(params)
     if params.run == DEMO:

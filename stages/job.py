@@ -181,5 +181,5 @@ def revisions() -> dict[str, int]:
 
 
 def as_values(params: RunParams) -> dict[str, Any]:
-    """`params` as plain values for YAML."""
-    return json.loads(params.model_dump_json())
+    """`params` as plain values for YAML; `retain` is none of a stage's."""
+    return json.loads(params.model_dump_json(exclude={"retain"}))

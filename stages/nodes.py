@@ -10,6 +10,9 @@ from typing import Literal
 
 Kind = Literal["cached", "large", "persistent", "metrics"]
 
+PRUNED = "pruned"
+"""The one stage of an epoch whose large artifacts are gone; see `stages.pruned`."""
+
 CLUSTERING_STAGES = ("extract", "whiten", "cluster")
 TRAINING_STAGES = ("train", "checkpoint")
 EPOCH_STAGES = (*CLUSTERING_STAGES, "pseudolabel", *TRAINING_STAGES)
@@ -37,6 +40,14 @@ PARAMS: dict[str, tuple[str, ...]] = {
     "export": ("model",),
 }
 
+GUARDED: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        [key for stage in ("init", *EPOCH_STAGES) for key in PARAMS[stage]]
+        + [f"revision.{stage}" for stage in ("init", *EPOCH_STAGES)]
+    )
+)
+"""What a pruned epoch was made with: everything that any stage up to its end is tuned by."""
+
 DESCRIPTIONS: dict[str, str] = {
     "generate": "draw the demo's labelled pictures",
     "pack": "resize every picture once and pack the pixels",
@@ -50,15 +61,20 @@ DESCRIPTIONS: dict[str, str] = {
     "checkpoint": "the verified network, and the epoch's metrics",
     "export": "backbone weights and the table of epochs",
     "figures": "the demo's curves and clusters",
+    PRUNED: "an epoch whose large artifacts were dropped; it cannot be computed again",
 }
 
 
 @dataclass(frozen=True)
 class Out:
-    """An artifact: `large` ones stay outside DVC's cache, `persistent` ones survive a rerun."""
+    """An artifact: `large` ones stay outside DVC's cache, `persistent` ones survive a rerun.
+
+    `kept` ones survive it too and are otherwise of their kind: those of a pruned epoch.
+    """
 
     path: str
     kind: Kind = "cached"
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,11 @@ class Node:
     @property
     def id(self) -> str:
         return f"{self.folder}:{self.stage}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the run's params.yaml that it depends on, its own revision among them."""
+        return self.params if self.stage == PRUNED else (*self.params, f"revision.{self.stage}")
 
     def all_deps(self) -> list[str]:
         return [*self.deps.values(), *(path for paths in self.several.values() for path in paths)]

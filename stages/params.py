@@ -32,6 +32,10 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def _all(value: Any) -> Any:
+    return None if value == "all" else value
+
+
 Float = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
 Int = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
@@ -113,6 +117,15 @@ class TrainParams(Section):
     horizon: Annotated[Int, Field(ge=1)] | None
 
 
+class RetainParams(Section):
+    """Which epochs stay whole; the others lose features.zarr, whitened.zarr, trained/ and checkpoint.pt."""
+
+    last: Annotated[Annotated[Int, Field(ge=1)] | None, BeforeValidator(_all)] = None
+    """How many of the newest; `all` in the file, None here: every one."""
+    every: Annotated[Int, Field(ge=0)] = 0
+    """And each whose number is a multiple of it; 0: no others."""
+
+
 class RunParams(Section):
     """Everything that one run is computed from: the content of its params.yaml."""
 
@@ -132,6 +145,8 @@ class RunParams(Section):
     cluster: ClusterParams
     pseudolabel: PseudolabelParams
     train: TrainParams
+    retain: RetainParams = RetainParams()
+    """Of the root's params.yaml alone: no stage depends on it, and the run's own file lacks it."""
     revision: dict[str, int] = Field(default_factory=dict)
 
     @property
@@ -173,3 +188,17 @@ def lookup(values: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         value = value[part]
     return value
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two parameter values are equal, 1e-05 as text being the number that it means."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, str) != isinstance(b, str):
+        try:
+            return float(a) == float(b)
+        except (TypeError, ValueError):
+            return False
+    return bool(a == b)

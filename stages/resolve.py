@@ -4,17 +4,21 @@ reads   params.yaml of the root, pack.json (to check counts against), REVISION o
 writes  params.yaml of the run, which every other stage reads
 """
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from stages.artifacts import load_json, load_yaml
 from stages.checks import check_counts
 from stages.errors import Refusal
-from stages.folders import own_epochs
-from stages.graph import epoch_nodes
+from stages.folders import epoch_folder, own_epochs
+from stages.graph import is_planned
 from stages.job import Job, as_values
 from stages.params import RunParams
+from stages.pruned import changed_key, reason, record
 from stages.publish import write_bytes
 from stages.runner import run_stage
 
@@ -28,6 +32,7 @@ def resolve(job: Job) -> None:
             f"{difference}: `python -m pipeline plan --run {params.run}`, then again; a stage cannot "
             "plan epochs for the `dvc repro` that runs it"
         )
+    _refuse_pruned(job, params)
     write_bytes(job.output("params"), render(params))
 
 
@@ -46,11 +51,24 @@ def _differences(job: Job, params: RunParams) -> Iterator[str]:
         yield f"params.yaml asks for {params.epochs} epochs and {last} are planned"
         return
     for epoch in planned:
-        stages = set(load_yaml(folder / f"{epoch:04d}/dvc.yaml")["stages"])
-        expected = {node.stage for node in epoch_nodes(params, epoch)}
-        if stages != expected:
+        if not is_planned(params, epoch, load_yaml(folder / f"{epoch:04d}/dvc.yaml")["stages"]):
             yield f"cluster.every: {params.cluster.every} is not what epoch {epoch} is planned for"
             return
+
+
+def _refuse_pruned(job: Job, params: RunParams) -> None:
+    # The guards would stop `dvc repro` too, but by then other stages have run and written over what was there.
+    values = as_values(params)
+    for epoch in own_epochs(params):
+        entry = record(job.root / epoch_folder(params.run, epoch))
+        if entry is not None and (changed_key(entry, values) or _packed_anew(entry, job)):
+            raise Refusal(reason(job.root, params.run, epoch, values))
+
+
+def _packed_anew(entry: dict[str, Any], job: Job) -> bool:
+    with open(job.input("pack"), "rb") as file:
+        now = hashlib.file_digest(file, "md5").hexdigest()
+    return any(Path(dep["path"]).name == "pack.json" and dep["md5"] != now for dep in entry.get("deps", []))
 
 
 if __name__ == "__main__":

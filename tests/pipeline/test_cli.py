@@ -16,6 +16,7 @@ from pipeline.cli import app
 COMMANDS = (
     "run",
     "plan",
+    "prune",
     "status",
     "rerun",
     "embed",

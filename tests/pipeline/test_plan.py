@@ -88,6 +88,9 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "cluster.iterations": (3, CLUSTER),
     # a change of structure, which planning refuses for epochs that are recorded
     "cluster.every": (2, NONE),
+    # what is kept changes no result
+    "retain.last": (1, NONE),
+    "retain.every": (3, NONE),
     # without effect under k-means and a constant schedule
     "cluster.pic.neighbours": (7, NONE),
     "cluster.pic.sigma": (0.3, NONE),
@@ -257,9 +260,9 @@ def test_dvc_sees_a_raised_revision_and_no_edited_docstring(finished_copy):
     assert (docstring, revision) == (False, True)
 
 
-def test_every_section_of_params_yaml_but_runs_and_datasets_is_resolved():
+def test_every_section_of_params_yaml_but_runs_datasets_and_retain_is_resolved():
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert set(RESOLVED_SECTIONS) == set(content) - {"runs", "datasets"}
+    assert set(RESOLVED_SECTIONS) == set(content) - {"runs", "datasets", "retain"}
 
 
 @pytest.mark.parametrize("stage", ["extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint"])
