@@ -94,12 +94,14 @@ class Pictures:
         size = self.size
         return yardstick.Options(batch=size.batch, workers=size.threads, k=size.k, dim=size.dim)
 
-    def loops(self) -> dict[str, tuple[yardstick.Options, Path]]:
-        """The plain loop as it is, and with what might explain a gain.
+    def loops(self, beside: int) -> dict[str, tuple[yardstick.Options, Path]]:
+        """The plain loop as it is, and where `beside` is not 0 with what might explain a gain.
 
         Where the processor has no units for bf16, which is then several times slower, channels_last alone.
         """
         plain = self.options()
+        if not beside:
+            return {PLAIN: (plain, self.jpegs)}
         fast = replace(plain, channels_last=True, precision="bf16" if self.bf16 else "float32")
         return {
             PLAIN: (plain, self.jpegs),
@@ -157,7 +159,7 @@ def extract(pictures: Pictures) -> list[Row]:
                 least=size.least,
             )
         )
-    for name, (options, folder) in pictures.loops().items():
+    for name, (options, folder) in pictures.loops(size.side_pairs).items():
         network, _ = yardstick.start(options)
         run = pictures.threaded(
             lambda network=network, folder=folder, options=options: yardstick.features(network, folder, options)
@@ -178,7 +180,7 @@ def train(pictures: Pictures) -> list[Row]:
         sides.append(Side(ours(precision), lambda params=params: project.stage(params, "train"), least=size.least))
         sides.append(Side(bare(precision), pictures.threaded(lambda step=step: step(batches, count)), least=size.least))
     out = pictures.folder / "yardstick.pt"
-    for name, (options, folder) in pictures.loops().items():
+    for name, (options, folder) in pictures.loops(size.side_pairs).items():
         network, optimizer = yardstick.start(options)
 
         def loop(network: Any = network, optimizer: Any = optimizer, folder: Any = folder, options: Any = options):
@@ -217,7 +219,7 @@ def epoch(pictures: Pictures) -> list[Row]:
         params = pictures.run("epoch", precision)
         sides.append(Side(ours(precision), lambda params=params: project.epoch(params)))
     out = pictures.folder / "yardstick.pt"
-    for name, (options, folder) in pictures.loops().items():
+    for name, (options, folder) in pictures.loops(size.epoch_sides).items():
         network, optimizer = yardstick.start(options)
 
         def loop(network: Any = network, optimizer: Any = optimizer, folder: Any = folder, options: Any = options):
