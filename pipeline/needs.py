@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.retention import stays_whole
 from pipeline.status import NodeStatus
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
@@ -21,16 +22,23 @@ MEAN_ASPECT = 1.4
 """Long side over short side of the usual photograph, to estimate what packing takes."""
 
 
+LARGE = ("features.zarr", "whitened.zarr", "trained")
+"""What a pruned epoch loses."""
+
+COPIES = 2
+"""A small artifact lies in DVC's cache too (where the file system cannot share blocks)."""
+
+
 @dataclass(frozen=True)
 class Space:
-    """Gigabytes that are still to be written, and that are free."""
+    """Gigabytes by which the run will grow at most, and that are free."""
 
     needed: float
     free: float
 
 
 def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) -> Space:
-    """Estimates the disk that the stages not yet done will take.
+    """Estimates the disk that the stages not yet done will take, while epochs are pruned as `retain` says.
 
     Raises:
         Refusal: more than is free.
@@ -39,26 +47,62 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
         "pixels.zarr": params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
         "features.zarr": feature_width(params.model) * (2 if params.extract.dtype == "float16" else 4),
         "whitened.zarr": params.whiten.dim * 4,
+        # Parquet's bytes for random clusters, measured.
+        "assignments.parquet": 11 * COPIES,
+        "pseudolabels.parquet": 7 * COPIES,
     }
-    each = {
+    size = {name: each * images for name, each in rows.items()} | {
+        # checkpoint.pt is a link into it: the network, and the optimizer's momentum.
         "trained": parameters(params) * 8,
-        "checkpoint.pt": 0,
         "model.safetensors": parameters(params) * 4,
+        "centroids.npy": (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
+        "pca.npz": feature_width(params.model) * params.whiten.dim * 4 * COPIES,
     }
-    needed = 0.0
+    growth = _Growth(params, checkpoint=size["trained"])
     for status in states:
-        if status.state in ("missing", "failed"):
-            for out in status.node.outs.values():
-                name = Path(out.path).name
-                needed += rows.get(name, 0) * images + each.get(name, 0)
+        takes = {Path(out.path).name: size.get(Path(out.path).name, 0.0) for out in status.node.outs.values()}
+        growth.add(status, sum(takes.values()), sum(takes.get(name, 0.0) for name in LARGE))
     free = shutil.disk_usage(existing(root / run_folder(params.run))).free
-    found = Space(needed / 1e9, free / 1e9)
+    found = Space(growth.most / 1e9, free / 1e9)
     if found.needed > found.free:
         raise Refusal(
-            f"run {params.run} needs {found.needed:.1f} GB and {found.free:.1f} GB are free; make room, or plan "
-            "fewer epochs with --epochs, or a smaller network with --set model.width=…"
+            f"run {params.run} needs {found.needed:.1f} GB and {found.free:.1f} GB are free; make room, or keep "
+            "fewer epochs whole with --set retain.last=3, or plan fewer with --epochs, or a smaller network with "
+            "--set model.width=…"
         )
     return found
+
+
+class _Growth:
+    """Bytes that a run takes more than now, stage by stage, and the most of it."""
+
+    def __init__(self, params: RunParams, checkpoint: float) -> None:
+        self.params, self.checkpoint = params, checkpoint
+        self.now = self.most = 0.0
+        self._whole: dict[int, float] = {}
+        self._holding: set[int] = set()
+
+    def add(self, status: NodeStatus, takes: float, large: float) -> None:
+        """One stage, in the order of computation; `large` of what it takes goes when its epoch is pruned."""
+        epoch, folder = status.node.epoch, status.node.folder
+        if status.state in ("missing", "failed"):
+            self.now += takes
+            self.most = max(self.most, self.now)
+        if epoch and "/epochs/" in folder and status.node.stage != PRUNED:
+            self._whole[epoch] = self._whole.get(epoch, 0.0) + large
+            if status.node.stage == "checkpoint":
+                self._prune(epoch)
+
+    def _prune(self, newest: int) -> None:
+        for epoch in [e for e in self._whole if not stays_whole(self.params.retain, e, newest)]:
+            self.now -= self._whole.pop(epoch)
+            # Its checkpoint stays while the next epoch is whole.
+            if epoch + 1 in self._whole:
+                self.now += self.checkpoint
+                self._holding.add(epoch)
+            if epoch - 1 in self._holding:
+                self.now -= self.checkpoint
+                self._holding.discard(epoch - 1)
 
 
 def parameters(params: RunParams) -> int:

@@ -110,10 +110,8 @@ class Recorder:
             stage = self._stage(node)
             try:
                 stage.save(run_cache=False)
-            except FileNotFoundError as error:
-                raise Refusal(
-                    f"{node.folder}: {error}: nothing is pruned; `python -m pipeline verify` names it"
-                ) from None
+            except DvcException as error:
+                raise Refusal(f"{node.folder} is not pruned: {error}; `python -m pipeline verify` names it") from None
             for out in stage.outs:
                 name = Path(out.fspath).name
                 if out.hash_info.value != expected.get(name):
