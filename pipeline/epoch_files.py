@@ -48,7 +48,8 @@ class EpochFiles:
         if name in ("features.zarr", "whitened.zarr") and where > self.params.start:
             where = clustered_epoch(self.params, where)
         if not self.path(where, name).exists() and record(self.path(where, "")) is not None:
-            found = sorted(int(path.parent.name) for path in (self.folder / "epochs").glob(f"*/{name}"))
+            folders = (self.folder / "epochs").glob("*")
+            found = sorted(int(path.name) for path in folders if (path / name).exists())
             raise Refusal(
                 f"epoch {where} of run {self.run} is pruned and keeps no {name} (`retain` in params.yaml); "
                 f"epochs that have it: {spans(found)}"

@@ -88,7 +88,9 @@ class _Growth:
         if status.state in ("missing", "failed"):
             self.now += takes
             self.most = max(self.most, self.now)
-        if epoch and "/epochs/" in folder and status.node.stage != PRUNED:
+        if epoch and status.node.stage == PRUNED and "checkpoint" in status.node.outs:
+            self._holding.add(epoch)
+        elif epoch and "/epochs/" in folder:
             self._whole[epoch] = self._whole.get(epoch, 0.0) + large
             if status.node.stage == "checkpoint":
                 self._prune(epoch)
