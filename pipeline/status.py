@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from stages.artifacts import load_yaml
 from stages.folders import epoch_folder
 from stages.graph import dataset_nodes, run_nodes
 from stages.job import as_values
-from stages.nodes import Node
+from stages.nodes import PRUNED, Node
 from stages.params import RunParams, lookup, same
 from stages.publish import failure
 
@@ -56,7 +56,8 @@ class Inspector:
         """The state of each node; one whose input is not current is stale itself."""
         behind: set[str] = set()
         for node in nodes:
-            status = self.state(node)
+            # A guard reads what earlier stages may make again as it was: that alone is no reason to refuse it.
+            status = self.state(node, behind if node.stage == PRUNED else frozenset())
             if status.state == "done":
                 source = next((path for path in node.all_deps() if path in behind), None)
                 if source is not None:
@@ -65,9 +66,9 @@ class Inspector:
                 behind.update(out.path for out in node.outs.values())
             yield status
 
-    def state(self, node: Node) -> NodeStatus:
-        """The state of a node by itself, whatever lies before it."""
-        why = self._difference(node)
+    def state(self, node: Node, unsure: Set[str] = frozenset()) -> NodeStatus:
+        """The state of a node by itself, whatever lies before it; inputs in `unsure` are not looked at."""
+        why = self._difference(node, unsure)
         if why is None:
             return NodeStatus(node, "done")
         failed = failure(self.root / node.folder, node.stage)
@@ -81,7 +82,7 @@ class Inspector:
             self._locks[node.folder] = recorded_stages(self.root / node.folder)
         return self._locks[node.folder].get(node.stage)
 
-    def _difference(self, node: Node) -> str | None:
+    def _difference(self, node: Node, unsure: Set[str]) -> str | None:
         entry = self.recorded(node)
         if entry is None:
             return "never run"
@@ -91,7 +92,7 @@ class Inspector:
         deps = {str(dep["path"]): dep for dep in entry.get("deps", [])}
         outs = {str(out["path"]): out for out in entry.get("outs", [])}
         written = (self.root / node.folder / "dvc.lock").stat().st_mtime_ns
-        for path in node.all_deps():
+        for path in (path for path in node.all_deps() if path not in unsure):
             name = _relative(path, node.folder)
             if name not in deps:
                 return f"{path} is a new input"

@@ -58,6 +58,8 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
                     f"{what}, and {name} is missing, which epoch {epoch + 1} starts from: no stage can make it "
                     f"again and DVC carries no checkpoints; copy it from where the run was made{_or_branch(root, run)}"
                 )
+            if path.name == "checkpoint.pt":
+                return f"{what}, and {name} is missing: `dvc repro` makes it again"
             return f"{what}, and {name} is missing: `dvc pull`, or `dvc checkout`, brings it back"
         with open(path, "rb") as file:
             if hashlib.file_digest(file, "md5").hexdigest() != item["md5"]:

@@ -91,7 +91,7 @@ def test_the_paper_preset_is_section_3_4(tmp_path):
 def test_the_paper_preset_equals_the_runs_named_after_the_paper(tmp_path):
     preset = fitted(listing_of(20_000, tmp_path / "a.png", (500, 375)), "paper")
     named = resolve(content_of(ROOT), "imagenet-alexnet")
-    for section in ("model", "whiten", "cluster", "train", "epochs"):
+    for section in ("model", "whiten", "cluster", "train", "epochs", "retain"):
         assert getattr(preset, section) == getattr(named, section), section
 
 

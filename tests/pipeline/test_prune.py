@@ -483,6 +483,14 @@ def test_the_guard_tells_a_changed_key_from_a_missing_checkpoint(pruned_copy, mo
     assert "data/images/demo/pack.json is not what it was made with" in guarded(pruned_copy, 3, monkeypatch, capsys)
 
 
+def test_the_initialised_network_is_made_again_where_it_is_missing(pruned_copy):
+    unlink(pruned_copy.run_path("epochs/0000/checkpoint.pt"))
+    with pytest.raises(Refusal, match=r"recorded epochs of run demo \(5 to 6"):
+        pruned_copy.run()
+    assert "1 stages run" in pruned_copy.run(yes=True)
+    assert_clean(pruned_copy)
+
+
 def test_a_missing_checkpoint_stops_a_run_in_a_line(pruned_copy):
     unlink(pruned_copy.run_path("epochs/0004/checkpoint.pt"))
     with pytest.raises(Refusal, match=r"0004/checkpoint\.pt is missing, which epoch 5 starts from: .*copy it"):

@@ -74,7 +74,7 @@ def test_every_command_of_the_readme_exists(demo: Any) -> None:
                 command = commands[words[3]]
                 command.make_context(words[3], words[4:])
                 found.add(words[3])
-    assert {"run", "show", "embed", "status", "rerun", "branch", "verify"} <= found
+    assert {"run", "show", "embed", "status", "rerun", "branch", "verify", "prune"} <= found
 
 
 def test_the_branch_of_the_readme_runs(demo: Any) -> None:
