@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.status import final_is_current
 from stages.artifacts import load_run_params
-from stages.checkpoints import build, device_of, load, placed, restore
+from stages.checkpoints import device_of, for_features
 from stages.errors import Refusal
 from stages.extract import checked
 from stages.extract import embed as features_of
@@ -56,9 +56,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
         raise Refusal(f"{out} cannot be written: name a file in a folder that exists with -o")
     listing = list_source(source)
     checkpoint = root / epoch_folder(run, params.epochs) / "checkpoint.pt"
-    network = build(params.model)
-    restore(network, load(checkpoint)["network"], checkpoint)
-    network = placed(network.eval(), device_of(params.device))
+    network = for_features(params.model, checkpoint, device_of(params.device))
     pca, centroids = read_pca(final / "pca.npz"), np.load(final / "centroids.npy")
 
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:

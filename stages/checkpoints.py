@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from stages.errors import Refusal
-from stages.method.networks import Backbone
+from stages.method.networks import Backbone, fold
 from stages.params import ModelParams
 
 
@@ -36,6 +36,13 @@ def placed(network: Backbone, device: torch.device) -> Backbone:
     """The network on `device`, its convolutions in channels_last, the faster layout on CPU and GPU."""
     moved: Backbone = network.to(device).to(memory_format=torch.channels_last)
     return moved
+
+
+def for_features(model: ModelParams, path: Path, device: torch.device) -> Backbone:
+    """The network of a checkpoint, ready to give features and no longer to be trained."""
+    network = build(model)
+    restore(network, load(path)["network"], path)
+    return placed(fold(network.eval()), device)
 
 
 def restore(network: Backbone, state: dict[str, Any], path: Path) -> None:

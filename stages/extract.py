@@ -7,7 +7,7 @@ writes  features.zarr   (N, d), row i = image i; the last hidden layer without i
 import numpy as np
 import torch
 
-from stages.checkpoints import autocast, build, device_of, load, placed, restore
+from stages.checkpoints import autocast, device_of, for_features
 from stages.chunks import ChunkWriter
 from stages.errors import Refusal
 from stages.job import Job
@@ -16,16 +16,13 @@ from stages.method.networks import Backbone
 from stages.method.sampling import batches
 from stages.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 
 def extract(job: Job) -> None:
     params = job.params
     images = job.packed()
-    device = device_of(params.device)
-    network = build(params.model)
-    restore(network, load(job.input("network"))["network"], job.input("network"))
-    network = placed(network.eval(), device)
+    network = for_features(params.model, job.input("network"), device_of(params.device))
 
     rows = min(params.extract.chunk_rows, len(images))
     out = ChunkWriter(job.output("features"), (rows, network.dim), params.extract.dtype)

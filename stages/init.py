@@ -11,7 +11,7 @@ from stages.method.networks import initialise
 from stages.publish import make_folder, write_torch
 from stages.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 
 def init(job: Job) -> None:

@@ -24,7 +24,7 @@ from stages.nodes import Node
 from stages.params import RunParams
 from stages.report import Reporter
 from stages.resolution import resolve
-from stages.resources import float_modes, peak_memory, record_timing, thread_limit
+from stages.resources import float_modes, kept_memory, peak_memory, record_timing, thread_limit
 
 StageFunction = Callable[[Job], None]
 
@@ -62,7 +62,7 @@ def _environment(job: Job, context: RunParams | None) -> Iterator[None]:
     """The run's threads, float modes and a random state of the stage's own."""
     threads = context.threads if context else os.cpu_count() or 1
     job.workers = context.workers if context else threads
-    with thread_limit(threads):
+    with thread_limit(threads), kept_memory():
         torch = sys.modules.get("torch")
         if torch is None:
             yield

@@ -28,7 +28,7 @@ from stages.params import TrainParams
 from stages.publish import make_folder, write_parquet, write_torch
 from stages.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 SAVE_SECONDS = 300.0
 """A killed epoch loses at most about this much; when it saves does not change what it computes."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stages.method.sobel import Normalise, Sobel
 
@@ -94,6 +96,19 @@ class Backbone(nn.Module):
         """uint8 (B, 3, input, input) to (B, dim): what the top layer sees."""
         out: Tensor = self.activation(self.features(images))
         return out
+
+
+def fold(network: Backbone) -> Backbone:
+    """Changes a network in evaluation so that it gives the same features, up to rounding, in less time.
+
+    Each batch normalisation, by then a fixed scale and shift, goes into the convolution before it.
+    """
+    for module in list(network.modules()):
+        for (name, conv), (following, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, following, nn.Identity())
+    return network
 
 
 def _convolutions(plan: Architecture, channels: int, side: int, width: float) -> tuple[nn.Sequential, int, int]:

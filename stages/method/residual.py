@@ -10,6 +10,10 @@ BLOCKS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
 }
 
+LEAST_CHANNELS = 16
+"""With fewer, oneDNN (3.13 was tried) computes wrong gradients of a shortcut's 1x1 convolution of stride 2 in
+channels_last, and writes beyond its memory: uxlfoundation/oneDNN#6035."""
+
 
 def residual_trunk(architecture: str, channels: int, width: float) -> tuple[nn.Sequential, int]:
     """Convolutions for `channels` input channels, and the number of channels that they end in.
@@ -17,7 +21,7 @@ def residual_trunk(architecture: str, channels: int, width: float) -> tuple[nn.S
     torchvision's own builder scales the inner layers of bottlenecks only; `width` scales all.
     """
     block, counts = BLOCKS[architecture]
-    planes = [max(1, round(base * width)) for base in (64, 128, 256, 512)]
+    planes = [max(LEAST_CHANNELS, round(base * width)) for base in (64, 128, 256, 512)]
     layers: list[nn.Module] = [
         nn.Conv2d(channels, planes[0], 7, 2, 3, bias=False),
         nn.BatchNorm2d(planes[0]),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+CHANCE_BITS = 40
+"""Random bits that order images within a label: ties are rare at any N, and 2^23 labels still fit above."""
+
 
 def dense_labels(assignment: NDArray[np.int64]) -> NDArray[np.int64]:
     """Labels 0, 1, ... in the clusters' order, empty clusters skipped."""
@@ -29,7 +32,8 @@ def uniform_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generato
     sizes = np.bincount(labels)
     share = count // len(sizes) + 1
     # Within each label in random order: the first `share` are draws without replacement.
-    order = np.lexsort((rng.random(len(labels)), labels))
+    # One sort of numbers, label above and chance below, takes a fifth of the time of a sort by two keys.
+    order = np.argsort(labels << CHANCE_BITS | rng.integers(0, 1 << CHANCE_BITS, len(labels)))
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     large = sizes > share
     position = np.tile(np.arange(share), (len(sizes), 1))

@@ -14,17 +14,21 @@ class Normalise(nn.Module):
     """uint8 (B, 3, H, W) to float32 (B, 3, H, W) with ImageNet's mean and deviation."""
 
     channels = 3
-    mean: Tensor
-    std: Tensor
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         # Not part of the state: they never change, and a checkpoint holds what was learned.
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images.float() / 255 - self.mean) / self.std
+        # Channels last, as packed pictures lie in memory: one pass, and no pixel is moved.
+        return torch.addcmul(self.shift, images.permute(0, 2, 3, 1).to(self.scale.dtype), self.scale).permute(
+            0, 3, 1, 2
+        )
 
 
 class Sobel(Normalise):
@@ -45,7 +49,12 @@ class Sobel(Normalise):
         self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        grey = super().forward(images).mean(1, keepdim=True)
         # Gradients of 8-bit pixels are cheap, and half precision would round them first.
-        with torch.autocast(grey.device.type, enabled=False):
-            return F.conv2d(grey, self.kernel, padding=1)
+        with torch.autocast(images.device.type, enabled=False):
+            # Normalising and averaging are one product with three weights, a third of the memory.
+            grey = images.permute(0, 2, 3, 1).to(self.scale.dtype) @ (self.scale / 3) + self.shift.mean()
+            # Of one channel both layouts are the same memory; said to be the last, the gradients come out so too,
+            # and the first convolution takes half the time.
+            last = grey.unsqueeze(3).permute(0, 3, 1, 2)
+            kernel = self.kernel.to(memory_format=torch.channels_last)
+            return F.conv2d(last, kernel, padding=1).contiguous(memory_format=torch.channels_last)

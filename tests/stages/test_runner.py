@@ -1,7 +1,10 @@
 """stages/runner.py: what wraps every stage, however it is run."""
 
 import os
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -318,3 +321,23 @@ def test_a_bug_leaves_its_traceback_in_the_log_and_a_refusal_only_its_line(finis
     assert (done.returncode, done.stderr) == (1, "pseudolabel: no such thing\n")
     debug = project.command("python", "-c", refusing, folder, env={"DEEPCLUSTER_DEBUG": "1"})
     assert "Traceback" in debug.stderr
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what is kept is glibc's")
+def test_freed_memory_is_kept_while_a_stage_runs_and_given_back_at_its_end():
+    # In a process of its own: what others have freed lies in the same heap.
+    script = """
+import numpy as np
+from stages.resources import kept_memory
+def held():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) >> 10
+before = held()
+with kept_memory():
+    np.ones(200 << 20, np.uint8)
+    during = held()
+print(during - before, held() - before)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    during, after = map(int, told.split())
+    assert during >= 190 and after <= 20, told
