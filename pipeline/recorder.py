@@ -38,6 +38,8 @@ class Recorder:
         logging.getLogger("dvc").setLevel(logging.ERROR)
         self.root = root
         self.repo = Repo(str(root))
+        # The stage last asked for: to be recorded it need not be parsed again, which takes longer than hashing.
+        self._last: tuple[str, Any] | None = None
 
     def close(self) -> None:
         self.repo.close()
@@ -61,7 +63,9 @@ class Recorder:
             self.repo.lock.unlock()
 
     def _stage(self, node: Node) -> Any:
-        return self.repo.stage.load_one(str(self.root / node.folder / "dvc.yaml"), node.stage)
+        stage = self.repo.stage.load_one(str(self.root / node.folder / "dvc.yaml"), node.stage)
+        self._last = node.id, stage
+        return stage
 
     def changed(self, node: Node) -> bool:
         """Whether the stage must run: never recorded, or its inputs, parameters or outputs changed."""
@@ -88,7 +92,7 @@ class Recorder:
         folder = self.root / node.folder
         lock = folder / "dvc.lock"
         with space_told(lock, lock.stat().st_size if lock.exists() else 0), self._locked():
-            stage = self._stage(node)
+            stage = self._last[1] if self._last and self._last[0] == node.id else self._stage(node)
             stage.save(run_cache=False)
             stage.commit()
             stage.dump(update_pipeline=False)
