@@ -37,7 +37,7 @@ def cluster(job: Job) -> None:
         raise Refusal(f"{job.input('whitened')}: distances are not finite; rerun whiten")
     previous = None
     if job.reads("previous"):
-        previous = read_parquet(job.input("previous"))["cluster"].to_numpy()
+        previous = read_parquet(job.input("previous"), ["cluster"])["cluster"].to_numpy()
         if len(previous) != len(rows):
             raise Refusal(f"{job.input('previous')} is of other images; rerun the epoch that made it")
     report = measured(found, rows, images.label, previous, read_pca(job.input("pca")))

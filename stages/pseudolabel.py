@@ -18,7 +18,7 @@ REVISION = 1
 
 
 def pseudolabel(job: Job) -> None:
-    assignments = read_parquet(job.input("assignments"))
+    assignments = read_parquet(job.input("assignments"), ["image", "cluster"])
     labels = dense_labels(assignments["cluster"].to_numpy(np.int64))
     if job.params.pseudolabel.permuted:
         job.rng.shuffle(labels)

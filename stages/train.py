@@ -58,7 +58,7 @@ class Learner:
 def train(job: Job) -> None:
     params = job.params
     images = job.packed()
-    labels = read_parquet(job.input("pseudolabels"))["label"].to_numpy(np.int64)
+    labels = read_parquet(job.input("pseudolabels"), ["label"])["label"].to_numpy(np.int64)
     if len(labels) != len(images):
         raise Refusal(f"{job.input('pseudolabels')} is of other images; rerun pseudolabel")
     device = device_of(params.device)
