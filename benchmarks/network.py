@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
+import plain
 import yardstick
-from bare import Inference, Training
 from measure import Row, Side, compared, interleaved, limited, tell, timed
 from photographs import photographs, resized
+from plain import Apart
 from report import bf16_units
 from scratch import Project
 from sizes import Size, paper
-from torch import Tensor
 
 from stages.artifacts import PackedImages, read_parquet
 from stages.params import RunParams
-from stages.resources import thread_limit
 
 EXTRACT_BAR = {"float32": 1.8, "bf16": 3.5}
 TRAIN_BAR = {"float32": 1.4, "bf16": 2.4}
@@ -82,13 +78,15 @@ class Pictures:
         node = self.project.node(self.run("stage", "float32"), "pseudolabel")
         return read_parquet(self.project.root / node.outs["pseudolabels"].path)["label"].to_numpy(np.int64)
 
-    def batches(self) -> list[Tensor]:
-        """Central crops in memory, as uint8 batches in the stages' layout."""
+    @cached_property
+    def crops(self) -> Path:
+        """Central crops as one uint8 array in a .npy, for the bare network."""
         self.run("stage", "float32")
         images = PackedImages(self.project.root / "data/images/bench")
         count = min(len(images), 8 * self.size.batch) // self.size.batch * self.size.batch
-        crops = np.stack([images.centre_crop(i, 224) for i in range(count)])
-        return list(torch.from_numpy(crops).permute(0, 3, 1, 2).split(self.size.batch))
+        path = self.folder / "crops.npy"
+        np.save(path, np.stack([images.centre_crop(i, 224) for i in range(count)]))
+        return path
 
     def options(self) -> yardstick.Options:
         size = self.size
@@ -99,28 +97,19 @@ class Pictures:
 
         Where the processor has no units for bf16, which is then several times slower, channels_last alone.
         """
-        plain = self.options()
+        loop = self.options()
         if not beside:
-            return {PLAIN: (plain, self.jpegs)}
-        fast = replace(plain, channels_last=True, precision="bf16" if self.bf16 else "float32")
+            return {PLAIN: (loop, self.jpegs)}
+        fast = replace(loop, channels_last=True, precision="bf16" if self.bf16 else "float32")
         return {
-            PLAIN: (plain, self.jpegs),
+            PLAIN: (loop, self.jpegs),
             PLAIN_BF16 if self.bf16 else PLAIN_LAST: (fast, self.jpegs),
-            PLAIN_SMALL: (plain, self.small),
+            PLAIN_SMALL: (loop, self.small),
         }
 
     def rounds(self, name: str) -> int | None:
         """The loops that are only shown beside take part in fewer rounds."""
         return None if name == PLAIN else self.size.side_pairs
-
-    def threaded(self, function: Callable[[], object]) -> Callable[[], float]:
-        """Timed, with the threads that the stages have."""
-
-        def run() -> float:
-            with thread_limit(self.size.threads):
-                return timed(function)()
-
-        return run
 
 
 def ours(precision: str) -> str:
@@ -144,49 +133,40 @@ def pack(pictures: Pictures) -> list[Row]:
 
 
 def extract(pictures: Pictures) -> list[Row]:
-    size, project, batches = pictures.size, pictures.project, pictures.batches()
+    size, project = pictures.size, pictures.project
     n = f"{size.images} images"
+    apart = Apart()
     sides = []
     for precision in pictures.precisions:
         params = pictures.run("stage", precision)
-        forward = Inference(precision)
-        forward(batches, size.batch)
         sides.append(Side(ours(precision), lambda params=params: project.stage(params, "extract"), least=size.least))
-        sides.append(
-            Side(
-                bare(precision),
-                pictures.threaded(lambda forward=forward: forward(batches, size.images)),
-                least=size.least,
-            )
-        )
+        common = (precision, pictures.crops, size.batch)
+        apart(plain.forward, *common, size.batch, size.threads)
+        alone = partial(apart, plain.forward, *common, size.images, size.threads)
+        sides.append(Side(bare(precision), alone, least=size.least))
     for name, (options, folder) in pictures.loops(size.side_pairs).items():
-        network, _ = yardstick.start(options)
-        run = pictures.threaded(
-            lambda network=network, folder=folder, options=options: yardstick.features(network, folder, options)
-        )
-        sides.append(Side(name, run, pictures.rounds(name), size.least if name == PLAIN else 0))
+        loop = partial(apart, plain.features, options, folder, size.threads)
+        sides.append(Side(name, loop, pictures.rounds(name), size.least if name == PLAIN else 0))
     return judged("extract", n, interleaved(sides, size.pairs), pictures.precisions, EXTRACT_BAR)
 
 
 def train(pictures: Pictures) -> list[Row]:
-    size, project, batches = pictures.size, pictures.project, pictures.batches()
+    size, project = pictures.size, pictures.project
     count = min(size.train_images, size.images)
     labels = pictures.labels()
+    apart = Apart()
     sides = []
     for precision in pictures.precisions:
         params = pictures.run("stage", precision)
-        step = Training(precision, size.k, 0.01)
-        step(batches, size.batch)
         sides.append(Side(ours(precision), lambda params=params: project.stage(params, "train"), least=size.least))
-        sides.append(Side(bare(precision), pictures.threaded(lambda step=step: step(batches, count)), least=size.least))
+        common = (precision, pictures.crops, size.batch)
+        apart(plain.step, *common, size.batch, size.k, size.threads)
+        alone = partial(apart, plain.step, *common, count, size.k, size.threads)
+        sides.append(Side(bare(precision), alone, least=size.least))
     out = pictures.folder / "yardstick.pt"
     for name, (options, folder) in pictures.loops(size.side_pairs).items():
-        network, optimizer = yardstick.start(options)
-
-        def loop(network: Any = network, optimizer: Any = optimizer, folder: Any = folder, options: Any = options):
-            return yardstick.train(network, optimizer, folder, labels, options, out, count)
-
-        sides.append(Side(name, pictures.threaded(loop), pictures.rounds(name), size.least if name == PLAIN else 0))
+        loop = partial(apart, plain.train, options, folder, labels, out, count, size.threads)
+        sides.append(Side(name, loop, pictures.rounds(name), size.least if name == PLAIN else 0))
     n = f"{count} images, batch {size.batch}"
     return judged("train", n, interleaved(sides, size.pairs), pictures.precisions, TRAIN_BAR)
 
@@ -214,18 +194,15 @@ def judged(
 def epoch(pictures: Pictures) -> list[Row]:
     """Six stages with DVC's work against the plain loop's epoch on the original JPEGs."""
     size, project = pictures.size, pictures.project
+    apart = Apart()
     sides = []
     for precision in pictures.precisions:
         params = pictures.run("epoch", precision)
         sides.append(Side(ours(precision), lambda params=params: project.epoch(params)))
     out = pictures.folder / "yardstick.pt"
     for name, (options, folder) in pictures.loops(size.epoch_sides).items():
-        network, optimizer = yardstick.start(options)
-
-        def loop(network: Any = network, optimizer: Any = optimizer, folder: Any = folder, options: Any = options):
-            return yardstick.epoch(network, optimizer, folder, options, out)
-
-        sides.append(Side(name, pictures.threaded(loop), None if name == PLAIN else size.epoch_sides))
+        loop = partial(apart, plain.epoch, options, folder, out, size.threads)
+        sides.append(Side(name, loop, None if name == PLAIN else size.epoch_sides))
     seconds = interleaved(sides, size.epoch_pairs)
     packing = float(project.timings("data/images/bench")[-1]["seconds"])
     fastest = pictures.precisions[-1]
