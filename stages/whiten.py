@@ -5,26 +5,30 @@ writes  pca.npz          the transform, which applies to new images too
         whitened.zarr    (N, dim) float32, rows of unit length
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stages.chunks import ChunkWriter
+from stages.chunks import ChunkReader, ChunkWriter
 from stages.errors import Refusal
 from stages.job import Job
 from stages.method.whitening import PCAWhitening
 from stages.publish import write_npz
 from stages.runner import run_stage
 
-REVISION = 2
+REVISION = 3
 
 
 def whiten(job: Job) -> None:
     dim = job.params.whiten.dim
     features = job.rows("features", "extract")
     try:
-        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim)
+        pca = PCAWhitening.fit(_Told(job, features), dim)
     except ValueError as error:
         raise Refusal(f"{job.input('features')}: {error}; rerun extract, or start from another seed") from None
     if pca.rank < dim:
@@ -33,6 +37,17 @@ def whiten(job: Job) -> None:
     out = ChunkWriter(job.output("whitened"), (features.chunk[0], dim), "float32")
     out.write_all((pca.apply(block) for block in features.blocks()), len(features))
     job.images = len(features)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The blocks of an array, each time that they are iterated, with the progress told."""
+
+    job: Job
+    rows: ChunkReader
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return self.job.progress(self.rows.blocks(), len(self.rows), len)
 
 
 def save(path: Path, pca: PCAWhitening) -> None:

@@ -147,14 +147,22 @@ def test_as_many_images_as_dimensions_and_one_more_give_the_same_transform():
     np.testing.assert_allclose(few.components, many.components, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("power", [0.5, 0.8, 1.7])
 @pytest.mark.parametrize("n", [400, 1500])
-def test_a_wide_layer_is_whitened_as_in_float64(n):
-    """Wide enough that only the leading eigenvectors are computed, with fewer images than units and with more."""
+def test_a_wide_layer_is_whitened_as_in_float64(n, power):
+    """With fewer images than units and with more; at the last power float32 products cannot resolve them."""
     rng = np.random.default_rng(0)
     axes, _ = np.linalg.qr(rng.standard_normal((1300, 1300)))
-    rows = (rng.standard_normal((n, 1300)) * np.arange(1, 1301) ** -1.5 @ axes.T + 1).astype(np.float32)
+    rows = (rng.standard_normal((n, 1300)) * np.arange(1, 1301) ** -power @ axes.T + 1).astype(np.float32)
     ours, expected = PCAWhitening.fit(blocks(rows, 256), 256).apply(rows), unit(whitened(rows, 256))
     np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, atol=1e-5)
+
+
+def test_wide_features_beyond_the_products_of_float32_are_whitened_in_float64():
+    rng = np.random.default_rng(0)
+    rows = (1e20 * rng.standard_normal((1200, 1100))).astype(np.float32)
+    ours, expected = PCAWhitening.fit(blocks(rows, 500), 16).apply(rows), unit(whitened(rows, 16))
+    np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, atol=1e-3)
 
 
 def test_fewer_images_than_dimensions_give_one_dimension_less_than_images():
