@@ -21,7 +21,7 @@ from stages.method.whitening import PCAWhitening
 from stages.publish import write_npz
 from stages.runner import run_stage
 
-REVISION = 3
+REVISION = 4
 
 
 def whiten(job: Job) -> None:

@@ -19,6 +19,12 @@ def residual(found, of):
     return np.linalg.norm(of @ vectors - vectors * values, axis=0)
 
 
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """So that matrices which take little time are not left to LAPACK."""
+    monkeypatch.setattr(eigen, "SMALL", N // 2)
+
+
 @pytest.fixture
 def dense(monkeypatch):
     """Counts how often the whole matrix is left to LAPACK."""
