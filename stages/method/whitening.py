@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk, ssyrk
+from scipy.linalg.blas import dgemm, dsyrk, sgemm, ssyrk
 
 from stages.method.eigen import leading
 
@@ -19,8 +19,17 @@ RANK_TOLERANCE = 1e-12
 NARROW = 1024
 """Features up to this many are whitened in float64 throughout: it takes next to no time."""
 
-RESOLVED = 2e-5
-"""Share of the variance from which on float32 suffices: whitened rows' inner products err by 2e-10 over it."""
+PROMINENT = 32
+"""Components that are taken out of rows before float32 products: beside them, all others drown in rounding."""
+
+SAMPLE = 1024
+"""Rows that tell the prominent components, roughly."""
+
+RESOLVED = 1e-8
+"""Share of the variance from which on the float32 rows themselves tell a component from their rounding."""
+
+RESOLVED_BESIDE = 1e-4
+"""The same share, of the variance beside the prominent components, for sums of float32 products."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class PCAWhitening:
             ValueError: all rows are equal, or a value is not finite.
         """
         found = _principal(blocks, dim, np.float32)
-        if not (found.exact or _resolved(found.values, dim, found.total)):
+        if not found.resolved(dim):
             found = _principal(blocks, dim, np.float64)
         if not found.total > 0:
             raise ValueError("all features are equal")
@@ -81,9 +90,12 @@ class PCAWhitening:
 
     def apply(self, block: NDArray[np.floating]) -> NDArray[np.float32]:
         """(n, d) rows to (n, dim) float32 rows of unit length; a row equal to the mean stays zero."""
-        quick = len(self.mean) > NARROW and _resolved(self.eigenvalues, self.dim, self.total_variance)
-        dtype = np.float32 if quick else np.float64
-        white = _centred(block, self.mean, dtype) @ self.components.astype(dtype)
+        if len(self.mean) > NARROW and self.eigenvalues[-1] > RESOLVED * self.total_variance:
+            mean = self.mean.astype(np.float32)
+            white = (block.astype(np.float32, copy=False) - mean) @ self.components.astype(np.float32)
+            white += (mean - self.mean) @ self.components
+        else:
+            white = _centred(block, self.mean) @ self.components
         norm = np.linalg.norm(white, axis=1, keepdims=True)
         out = np.zeros((len(block), self.dim), np.float32)
         np.divide(white, norm, out=out[:, : self.rank], where=norm > 0)
@@ -92,18 +104,24 @@ class PCAWhitening:
 
 @dataclass(frozen=True)
 class _Principal:
-    """Mean (d,), total variance, leading variances (n,) and their directions (d, n); whether all is float64."""
+    """Mean (d,), total variance, leading variances (n,) and their directions (d, n).
+
+    noise: the variance that was summed in float32; 0 where all was float64.
+    """
 
     mean: Array
     total: float
     values: Array
     vectors: Array
-    exact: bool
+    noise: float = 0.0
 
-
-def _resolved(values: Array, dim: int, total: float) -> bool:
-    """Whether float32 tells the last of `dim` components from rounding."""
-    return len(values) == dim and bool(values[-1] > RESOLVED * total)
+    def resolved(self, dim: int) -> bool:
+        """Whether the last of `dim` components stands out of the rounding."""
+        if self.noise == 0:
+            return True
+        return len(self.values) == dim and bool(
+            self.values[-1] > max(RESOLVED * self.total, RESOLVED_BESIDE * self.noise)
+        )
 
 
 def _principal(blocks: Iterable[NDArray[np.floating]], dim: int, dtype: type[np.floating]) -> _Principal:
@@ -119,8 +137,8 @@ def _principal(blocks: Iterable[NDArray[np.floating]], dim: int, dtype: type[np.
             rows.append(block)
             if sum(map(len, rows)) <= block.shape[1]:
                 continue
-            narrow = block.shape[1] <= NARROW
-            moments = _Moments(rows[0].mean(0, dtype=np.float64), np.float64 if narrow else dtype)
+            exact = dtype is np.float64 or block.shape[1] <= NARROW
+            moments = (_Moments if exact else _Float32Moments)(rows[0])
             for kept in rows:
                 moments.add(kept)
             rows.clear()
@@ -137,42 +155,74 @@ def _principal(blocks: Iterable[NDArray[np.floating]], dim: int, dtype: type[np.
     products = centred @ centred.T / len(centred)
     values, vectors = _above_rounding(*leading(products, min(dim, len(centred))))
     directions = centred.T @ (vectors / np.sqrt(len(centred) * values))
-    return _Principal(mean, float(np.trace(products)), values, directions, exact=True)
+    return _Principal(mean, float(np.trace(products)), values, directions)
 
 
 class _Moments:
     """Mean and covariance of rows that come in blocks, shifted by the first block's mean so that nothing cancels."""
 
-    def __init__(self, shift: Array, dtype: type[np.floating]) -> None:
-        self.shift, self.dtype = shift.astype(dtype), dtype
+    def __init__(self, first: NDArray[np.floating]) -> None:
+        # A float32 number, so that subtracting it rounds next to nothing.
+        self.shift = first.mean(0, dtype=np.float64).astype(np.float32)
         self.count = 0
-        self.sums = np.zeros(len(shift))
-        self.products = np.zeros((len(shift), len(shift)), order="F")
+        self.sums = np.zeros(len(self.shift))
+        self.products = np.zeros((len(self.shift), len(self.shift)), order="F")
 
     def add(self, block: NDArray[np.floating]) -> None:
-        centred = _centred(block, self.shift, self.dtype)
-        self.sums += centred.sum(0, dtype=np.float64)
+        centred = _centred(block, self.shift)
+        self.sums += centred.sum(0)
         self.count += len(block)
         # Half the work of a product of two matrices: one triangle.
-        if self.dtype is np.float64:
-            self.products = dsyrk(1.0, centred.T, beta=1.0, c=self.products, overwrite_c=True)
-        else:
-            with np.errstate(invalid="ignore"):
-                self.products += ssyrk(1.0, centred.T)
+        self.products = dsyrk(1.0, centred.T, beta=1.0, c=self.products, overwrite_c=True)
 
     def principal(self, dim: int) -> _Principal:
+        return self._principal(dim, self.products, 0.0)
+
+    def _principal(self, dim: int, products: Array, noise: float) -> _Principal:
         offset = self.sums / self.count
         mean = self.shift + offset
         _refuse_not_finite(mean)
-        covariance = self.products
+        covariance = products
         covariance /= self.count
         covariance -= np.outer(offset, offset)
-        exact = self.dtype is np.float64
         if not np.isfinite(covariance).all():
-            # Products of large features beyond float32.
-            return _Principal(mean, np.inf, np.zeros(0), np.zeros((len(mean), 0)), exact)
+            return _Principal(mean, np.inf, np.zeros(0), np.zeros((len(mean), 0)), np.inf)
         values, vectors = _above_rounding(*leading(covariance, min(dim, len(mean))))
-        return _Principal(mean, float(np.trace(covariance)), values, vectors, exact)
+        return _Principal(mean, float(np.trace(covariance)), values, vectors, noise)
+
+
+class _Float32Moments(_Moments):
+    """The same in half the time: x = Q c + r, of which only the products of r are summed in float32.
+
+    Q: (d, 32), roughly the first components; whatever it is, the identity holds. Products are scipy's
+    alone, as in `eigen`.
+    """
+
+    def __init__(self, first: NDArray[np.floating]) -> None:
+        super().__init__(first)
+        sample = _centred(first[:SAMPLE], self.shift)
+        self.axes = np.asfortranarray(_principal([sample], PROMINENT, np.float64).vectors, np.float32)
+        self.along = np.zeros((self.axes.shape[1],) * 2)
+        self.cross = np.zeros(self.axes.shape[::-1])
+
+    def add(self, block: NDArray[np.floating]) -> None:
+        rest = block.astype(np.float32, copy=False) - self.shift
+        self.sums += rest.sum(0, dtype=np.float64)
+        self.count += len(block)
+        along = sgemm(1.0, self.axes, rest.T, trans_a=True)
+        rest = sgemm(-1.0, self.axes, along, beta=1.0, c=rest.T, overwrite_c=True)
+        self.along += dgemm(1.0, along, along, trans_b=True)
+        # Products of large features are beyond float32: principal() says so.
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.cross += sgemm(1.0, along, rest, trans_b=True)
+            self.products += ssyrk(1.0, rest)
+
+    def principal(self, dim: int) -> _Principal:
+        noise = float(np.trace(self.products)) / self.count
+        axes = self.axes.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            half = dgemm(1.0, axes, self.cross + dgemm(0.5, self.along, axes, trans_b=True))
+        return self._principal(dim, self.products + half + half.T, noise)
 
 
 def _above_rounding(values: Array, vectors: Array) -> tuple[Array, Array]:
@@ -180,10 +230,10 @@ def _above_rounding(values: Array, vectors: Array) -> tuple[Array, Array]:
     return values[keep], vectors[:, keep]
 
 
-def _centred(block: NDArray[np.floating], by: Array, dtype: type[np.floating]) -> NDArray[np.floating]:
+def _centred(block: NDArray[np.floating], by: NDArray[np.floating]) -> Array:
     # Twice as fast as block - by, which converts in small pieces.
-    centred = block.astype(dtype)
-    centred -= by.astype(dtype)
+    centred = block.astype(np.float64)
+    centred -= by
     return centred
 
 

@@ -147,14 +147,37 @@ def test_as_many_images_as_dimensions_and_one_more_give_the_same_transform():
     np.testing.assert_allclose(few.components, many.components, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("power", [0.5, 0.8, 1.7])
-@pytest.mark.parametrize("n", [400, 1500])
-def test_a_wide_layer_is_whitened_as_in_float64(n, power):
-    """With fewer images than units and with more; at the last power float32 products cannot resolve them."""
+class Counted(list):
+    """Blocks, and how often they were gone through."""
+
+    times = 0
+
+    def __iter__(self):
+        self.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("offset", [1, 30])
+@pytest.mark.parametrize(
+    ("n", "power", "passes"), [(400, 0.5, 1), (400, 1.7, 1), (1500, 0.5, 1), (1500, 1.3, 1), (1500, 2.2, 2)]
+)
+def test_a_wide_layer_is_whitened_as_in_float64(n, power, passes, offset):
+    """In one pass where float32 products tell the last component from rounding."""
     rng = np.random.default_rng(0)
     axes, _ = np.linalg.qr(rng.standard_normal((1300, 1300)))
-    rows = (rng.standard_normal((n, 1300)) * np.arange(1, 1301) ** -power @ axes.T + 1).astype(np.float32)
-    ours, expected = PCAWhitening.fit(blocks(rows, 256), 256).apply(rows), unit(whitened(rows, 256))
+    rows = (rng.standard_normal((n, 1300)) * np.arange(1, 1301.0) ** -power @ axes.T + offset).astype(np.float32)
+    given = Counted(blocks(rows, 300))
+    ours = PCAWhitening.fit(given, 128).apply(rows).astype(np.float64)
+    expected = unit(whitened(rows, 128))
+    np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, atol=2e-5)
+    assert given.times == passes
+
+
+def test_a_wide_layer_whose_first_block_is_constant_is_whitened_all_the_same():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((1300, 1100), np.float32)
+    rows[:200] = 0.5
+    ours, expected = PCAWhitening.fit(blocks(rows, 200), 16).apply(rows), unit(whitened(rows, 16))
     np.testing.assert_allclose(ours @ ours.T, expected @ expected.T, atol=1e-5)
 
 
