@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import clusterings
+from pipeline.descent import Descent
 from pipeline.epoch_files import Epoch, EpochFiles
 from pipeline.status import final_is_current
-from stages.artifacts import PackedImages, find_root, load_json, load_run_params, read_parquet
+from stages.artifacts import PackedImages, find_root, load_json, load_run_params, read_parquet, spans
 from stages.errors import Refusal
 from stages.folders import dataset_folder, run_folder
 from stages.method import measures
@@ -76,6 +78,7 @@ class Run:
             )
         self.params: RunParams = load_run_params(self.folder)
         self._files = EpochFiles(self.root, name, self.params)
+        self._descent = Descent(self.folder)
 
     def __repr__(self) -> str:
         done = self.epochs()
@@ -91,9 +94,12 @@ class Run:
 
         Columns and dtypes are `HISTORY_TYPES`. The last row is the clustering of final/, once it
         is there, and has no losses; an epoch without reclustering has no measures.
+
+        Warns where some epochs do not descend from the others, since the run was changed and stopped.
         """
         from stages.checkpoint import clustering_row
 
+        self._warn_of_mixture()
         rows = [load_json(self._files.path(epoch, "metrics.json")) for epoch in self.epochs()]
         final = self.folder / "final" / "clustering.json"
         if final.exists() and final_is_current(self.root, self.params):
@@ -111,9 +117,8 @@ class Run:
         """
         if epoch is not None:
             return read_parquet(self._files.clustered(epoch, "assignments.parquet"))
-        columns: dict[Epoch, Any] = {}
-        for number in self._files.clusterings():
-            columns[number] = self.assignments(number)["cluster"].to_numpy()
+        self._warn_of_mixture()
+        columns: dict[Epoch, Any] = {number: self._clusters(number) for number in self._files.clusterings()}
         frame = pd.DataFrame(columns)
         frame.index.name, frame.columns.name = "image", "epoch"
         return frame
@@ -128,8 +133,7 @@ class Run:
         if (a is None) != (b is None):
             raise Refusal("nmi takes two epochs, or none")
         if a is not None and b is not None:
-            first, second = self.assignments(a)["cluster"], self.assignments(b)["cluster"]
-            return measures.nmi(first.to_numpy(), second.to_numpy())
+            return measures.nmi(self._clusters(a), self._clusters(b))
         history = self.history().dropna(subset=["used"])
         table = history[["epoch", "nmi_previous", "nmi_labels"]]
         return table.rename(columns={"nmi_previous": "previous", "nmi_labels": "labels"}).reset_index(drop=True)
@@ -228,6 +232,21 @@ class Run:
         if not path.exists():
             raise Refusal(f"{path} is missing: no stage of run {self.name} was run here")
         return pd.read_csv(path, dtype={"epoch": "str", "peak_anon_mb": "float64", "images_per_s": "float64"})
+
+    def _clusters(self, epoch: Epoch) -> NDArray[np.int32]:
+        path = self._files.clustered(epoch, "assignments.parquet")
+        clusters: NDArray[np.int32] = read_parquet(path, ["cluster"])["cluster"].to_numpy()
+        return clusters
+
+    def _warn_of_mixture(self) -> None:
+        if others := self._descent.broken():
+            numbers = [int(name) for name in others if name != "final"]
+            named = " and ".join([f"epochs {spans(numbers)}"] * bool(numbers) + ["final"] * ("final" in others))
+            warnings.warn(
+                f"run {self.name}: {named} were made from files that have since been made again: `python -m "
+                f"pipeline status --run {self.name}` says which, `run` computes them anew",
+                stacklevel=3,
+            )
 
     def _packed(self) -> PackedImages:
         return PackedImages(self.root / dataset_folder(self.params.dataset.name))

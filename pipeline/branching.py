@@ -11,6 +11,7 @@ from pipeline import needs
 from pipeline.plan import write_run
 from pipeline.settings import Settings
 from pipeline.sources import image_count
+from pipeline.status import Inspector, nodes_on_disk
 from stages.artifacts import epochs_with_checkpoint, load_run_params, spans
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
@@ -38,6 +39,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         raise Refusal(f"run {name} exists already; choose another --run")
     parent = load_run_params(root / run_folder(origin))
     files = _files(root, parent, epoch)
+    _refuse_stale(root, parent, epoch)
     settings.put(f"runs.{name}", _overrides(parent) | {"branch": source})
     if origin in settings.runs():
         # The run's own file lacks it, since no stage depends on it.
@@ -90,6 +92,18 @@ def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
                 f"`python -m pipeline status --run {parent.run}` says which are"
             )
     return files
+
+
+def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
+    """Stops where the epoch was made with other parameters than the run now has."""
+    nodes = [node for node in nodes_on_disk(root, parent) if "/epochs/" in node.folder and (node.epoch or 0) <= epoch]
+    for status in Inspector(root, parent).states(nodes):
+        if status.state == "stale":
+            raise Refusal(
+                f"epoch {epoch} of run {parent.run} is not what its parameters ask for: "
+                f"{status.node.folder}:{status.node.stage} is stale ({status.why}); "
+                f"`python -m pipeline run --run {parent.run}` makes it again"
+            )
 
 
 def _overrides(parent: RunParams) -> dict[str, Any]:

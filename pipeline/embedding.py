@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from numpy.typing import NDArray
 
-from pipeline.status import final_is_current
+from pipeline.status import final_is_current, refuse_other
 from stages.artifacts import load_run_params
 from stages.checkpoints import device_of, for_features
 from stages.errors import Refusal
@@ -55,8 +56,10 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise Refusal(f"{out} cannot be written: name a file in a folder that exists with -o")
     listing = list_source(source)
-    checkpoint = root / epoch_folder(run, params.epochs) / "checkpoint.pt"
-    network = for_features(params.model, checkpoint, device_of(params.device))
+    last = root / epoch_folder(run, params.epochs)
+    for path in (last / "checkpoint.pt", final / "pca.npz", final / "centroids.npy"):
+        refuse_other(path, run)
+    network = for_features(params.model, last / "checkpoint.pt", _device(params.device, report))
     pca, centroids = read_pca(final / "pca.npz"), np.load(final / "centroids.npy")
 
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:
@@ -96,6 +99,15 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
     finally:
         partial.unlink(missing_ok=True)
     return Embedded(count, rejected)
+
+
+def _device(name: str, report: Reporter) -> torch.device:
+    """The run's device, or the CPU: where a run was trained says nothing of where it is used."""
+    try:
+        return device_of(name)
+    except Refusal:
+        report.say(f"device: {name} is not here: on the CPU, where last digits may differ")
+        return torch.device("cpu")
 
 
 def _blocks(

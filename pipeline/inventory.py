@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import pandas as pd
@@ -40,7 +42,9 @@ def disk(folder: Path) -> int:
     """Bytes below a folder, a file under several names counted once."""
     seen: dict[tuple[int, int], int] = {}
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            stat = path.stat()
-            seen[stat.st_dev, stat.st_ino] = stat.st_size
+        # A run that goes on renames and removes files.
+        with suppress(FileNotFoundError):
+            stat = path.lstat()
+            if S_ISREG(stat.st_mode):
+                seen[stat.st_dev, stat.st_ino] = stat.st_size
     return sum(seen.values())

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pipeline.retention import stays_whole
 from pipeline.status import NodeStatus
+from stages.artifacts import load_run_params
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
-from stages.job import as_values
+from stages.job import as_values, changes
 from stages.nodes import PRUNED
 from stages.params import RunParams, feature_width, scaled
 from stages.pruned import reason
@@ -56,12 +57,14 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
         "trained": parameters(params) * 8,
         "model.safetensors": parameters(params) * 4,
         "centroids.npy": (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
-        "pca.npz": feature_width(params.model) * params.whiten.dim * 4 * COPIES,
+        "pca.npz": feature_width(params.model) * params.whiten.dim * 8 * COPIES,
     }
     growth = _Growth(params, checkpoint=size["trained"])
     for status in states:
         takes = {Path(out.path).name: size.get(Path(out.path).name, 0.0) for out in status.node.outs.values()}
-        growth.add(status, sum(takes.values()), sum(takes.get(name, 0.0) for name in LARGE))
+        # What persists stays until what replaces it is whole.
+        beside = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "persistent")
+        growth.add(status, sum(takes.values()), sum(takes.get(name, 0.0) for name in LARGE), beside)
     free = shutil.disk_usage(existing(root / run_folder(params.run))).free
     found = Space(growth.most / 1e9, free / 1e9)
     if found.needed > found.free:
@@ -82,12 +85,18 @@ class _Growth:
         self._whole: dict[int, float] = {}
         self._holding: set[int] = set()
 
-    def add(self, status: NodeStatus, takes: float, large: float) -> None:
-        """One stage, in the order of computation; `large` of what it takes goes when its epoch is pruned."""
+    def add(self, status: NodeStatus, takes: float, large: float, beside: float) -> None:
+        """One stage, in the order of computation.
+
+        `large` of what it takes goes when its epoch is pruned; where it is done again, `beside` is
+        taken beside what is there, for the time being.
+        """
         epoch, folder = status.node.epoch, status.node.folder
         if status.state in ("missing", "failed"):
             self.now += takes
             self.most = max(self.most, self.now)
+        elif status.state == "stale":
+            self.most = max(self.most, self.now + beside)
         if epoch and status.node.stage == PRUNED and "checkpoint" in status.node.outs:
             self._holding.add(epoch)
         elif epoch and "/epochs/" in folder:
@@ -183,8 +192,16 @@ def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], 
     raise Refusal(
         f"{len(epochs)} recorded epochs of run {params.run} ({epochs[0]} to {epochs[-1]}, {hours:.2f} hours) "
         f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes, "
-        f"or keep them with `python -m pipeline branch --from {kept} --run NAME`"
+        f"or keep them with `python -m pipeline branch --from {kept} --run NAME{_as_sets(root, params)}`"
     )
+
+
+def _as_sets(root: Path, params: RunParams) -> str:
+    """The options of a branch that give it what `params` changes in the recorded run."""
+    folder = root / run_folder(params.run)
+    if not (folder / "params.yaml").exists():
+        return ""
+    return "".join(f" --set {key}={value}" for key, value in changes(load_run_params(folder), params))
 
 
 def refuse_links(root: Path, params: RunParams) -> None:

@@ -6,12 +6,11 @@ import copy
 import math
 import os
 import statistics
-from pathlib import Path
 from typing import Any
 
 from stages.errors import Refusal
 from stages.listing import Listing
-from stages.params import LEAST_INPUT, MOST_ASPECT
+from stages.params import LEAST_INPUT, MOST_ASPECT, RunParams
 
 PAPER: dict[str, Any] = {
     "epochs": 500,
@@ -91,11 +90,11 @@ def _rounded(value: float) -> int:
     return int(round(value / 10**digits) * 10**digits)
 
 
-def described(run: str, images: Path, overrides: dict[str, Any], dataset: dict[str, Any], count: int) -> str:
+def described(params: RunParams, listing: Listing) -> str:
     """The one line that tells a user what was chosen."""
-    model = overrides["model"]
+    run, model = params.run, params.model
     return (
-        f"run {run}: {count:,} pictures of {images}, stored at {dataset['size']} pixels, network input "
-        f"{model['input']}, width {model['width']:g}, k {overrides['cluster']['k']}, batch "
-        f"{overrides['train']['batch']}: written under runs.{run} and datasets.{run} in params.yaml, change them there"
+        f"run {run}: {len(listing.entries):,} pictures of {params.dataset.path}, stored at {params.dataset.size} "
+        f"pixels, network input {model.input}, width {model.width:g}, k {params.cluster.k}, batch "
+        f"{params.train.batch}: written under runs.{run} and datasets.{run} in params.yaml, change them there"
     )

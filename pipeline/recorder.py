@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,13 @@ class Recorder:
             self.repo.lock.unlock()
 
     def _stage(self, node: Node) -> Any:
-        stage = self.repo.stage.load_one(str(self.root / node.folder / "dvc.yaml"), node.stage)
+        plan = self.root / node.folder / "dvc.yaml"
+        try:
+            stage = self.repo.stage.load_one(str(plan), node.stage)
+        except DvcException as error:
+            raise Refusal(
+                f"{plan} cannot be read ({_one_line(error)}): `python -m pipeline plan --run NAME` writes it anew"
+            ) from None
         self._last = node.id, stage
         return stage
 
@@ -91,12 +98,28 @@ class Recorder:
         """
         folder = self.root / node.folder
         lock = folder / "dvc.lock"
-        with space_told(lock, lock.stat().st_size if lock.exists() else 0), self._locked():
+        needed = lock.stat().st_size if lock.exists() else 0
+        with space_told(lock, needed), self._locked():
             stage = self._last[1] if self._last and self._last[0] == node.id else self._stage(node)
-            stage.save(run_cache=False)
-            stage.commit()
-            stage.dump(update_pipeline=False)
+            self._refuse_full_cache(node)
+            try:
+                stage.save(run_cache=False)
+                stage.commit()
+                stage.dump(update_pipeline=False)
+            except DvcException as error:
+                raise Refusal(
+                    f"{node.id} is published, and DVC could not record it ({_one_line(error)}): mend that, then give "
+                    "the same command again"
+                ) from None
             keep_lock(folder)
+
+    def _refuse_full_cache(self, node: Node) -> None:
+        """DVC logs that it could not copy into its cache, goes on, and asks to delete what it did not save."""
+        cached = [self.root / out.path for out in node.outs.values() if out.kind == "cached"]
+        size = sum(path.stat().st_size for path in cached if path.is_file())
+        free = shutil.disk_usage(self.root).free
+        if size > free:
+            raise OSError(ENOSPC, f"{size / 1e6:.1f} MB for .dvc/cache, {free / 1e6:.1f} MB free")
 
     def record_guard(self, node: Node, expected: Mapping[str, str]) -> None:
         """Records a pruned epoch's guard alone in its dvc.lock.
@@ -128,3 +151,7 @@ class Recorder:
             # DVC leaves the entries of the stages that are gone.
             keep_entry(folder, node.stage)
             keep_lock(folder)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -18,8 +18,9 @@ from stages.artifacts import load_json, load_run_params
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
-from stages.graph import resolve_node
-from stages.listing import list_source, refuse_inside, source_path
+from stages.graph import dataset_nodes, resolve_node
+from stages.job import changes
+from stages.listing import Listing, list_source, refuse_inside, source_path
 from stages.locks import only_writer
 from stages.nodes import PRUNED
 from stages.params import DatasetParams, RunParams
@@ -56,8 +57,9 @@ def prepare(root: Path, request: Request) -> Prepared:
     """
     settings = Settings(root)
     lines = []
+    new = None
     if request.images is not None:
-        lines += _adopt(settings, root, request)
+        new = _adopt(settings, root, request)
     elif request.run not in settings.runs():
         raise Refusal(
             f"there is no run {request.run!r} (known: {', '.join(settings.runs())}); a new one needs its "
@@ -68,6 +70,8 @@ def prepare(root: Path, request: Request) -> Prepared:
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
     params = settings.resolve(request.run)
+    if new is not None:
+        lines.append(described(params, new))
     needs.refuse_links(root, params)
     count = image_count(root, params.dataset)
     check_counts(params, count)
@@ -88,15 +92,15 @@ def prepare(root: Path, request: Request) -> Prepared:
     return Prepared(settings, params, states, lines)
 
 
-def _adopt(settings: Settings, root: Path, request: Request) -> list[str]:
-    """Enters a new run on a folder into the settings, with values that fit it."""
+def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
+    """Enters a new run on a folder into the settings, with values that fit it; None where it is there already."""
     name, images = request.run, request.images
     assert images is not None
     refuse_name(name)
     known = settings.datasets().get(name)
     if name in settings.runs():
         if known is not None and same_source(root, known, images):
-            return []
+            return None
         raise Refusal(
             f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it"
         )
@@ -112,7 +116,7 @@ def _adopt(settings: Settings, root: Path, request: Request) -> list[str]:
     overrides, dataset = fitting(listing, request.preset, device)
     settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
     settings.put(f"runs.{name}", {"dataset": name, **overrides})
-    return [described(name, images, overrides, dataset, len(listing.entries))]
+    return listing
 
 
 def plan(root: Path, request: Request, report: Reporter) -> Planned:
@@ -138,6 +142,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         if line:
             report.say(line)
     started = time.monotonic()
+    packing = dataset_nodes(params.dataset.name, generated=params.dataset.generate is not None)
     with Engine(root, params.run, report) as engine:
         prepared.settings.save()
         write_dataset(root, params.dataset)
@@ -154,7 +159,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         report.say(retention.freed.told(params.run))
     report.say(
         f"run {params.run}: {count} stages run in {duration(time.monotonic() - started)}, all "
-        f"{len(nodes) + 1} up to date"
+        f"{len(nodes) + len(packing)} up to date"
         if count
         else f"run {params.run}: nothing to do, all stages are up to date"
     )
@@ -209,6 +214,7 @@ def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool
     from pipeline.execution import Engine
 
     params = load_run_params(root / run_folder(run_name))
+    _refuse_edits(root, params)
     nodes = nodes_on_disk(root, params)
     if pruned := [node for node in nodes if node.stage == PRUNED and epoch and _is_epoch(node.folder, epoch)]:
         kept = ", ".join(sorted(Path(out.path).name for out in pruned[0].outs.values()))
@@ -229,6 +235,15 @@ def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool
         if follow:
             later = nodes[nodes.index(chosen[0]) + 1 :]
             engine.execute([node for node in later if node.run], params)
+
+
+def _refuse_edits(root: Path, params: RunParams) -> None:
+    settings = Settings(root)
+    if params.run in settings.runs() and (edited := changes(params, settings.resolve(params.run))):
+        raise Refusal(
+            f"params.yaml gives run {params.run} another {', '.join(key for key, _ in edited)} than it was planned "
+            f"with: `python -m pipeline run --run {params.run}` computes what depends on it"
+        )
 
 
 def _is_epoch(folder: str, epoch: str | None) -> bool:

@@ -15,19 +15,25 @@ from stages.params import DatasetParams
 
 
 def image_count(root: Path, dataset: DatasetParams) -> int:
-    """Number of pictures: as packed, or else as found at the source.
+    """Number of pictures: as packed from this source, or else as found there.
 
     Raises:
         Refusal: nothing is packed and the source holds no pictures, or contains our own output.
     """
-    folder = root / dataset_folder(dataset.name)
-    if (folder / "pack.json").exists():
-        return int(load_json(folder / "pack.json")["images"])
     if dataset.generate is not None:
         return dataset.generate.images
+    folder = root / dataset_folder(dataset.name)
+    if (folder / "pack.json").exists() and _packed_path(folder) in (None, dataset.path):
+        return int(load_json(folder / "pack.json")["images"])
     source = source_path(root, dataset)
     refuse_inside(source, folder, dataset)
     return len(list_source(source).entries)
+
+
+def _packed_path(folder: Path) -> str | None:
+    """The `path` that was packed; None where that was not on this machine."""
+    path = folder / "listing.json"
+    return load_json(path).get("path") if path.exists() else None
 
 
 def drift(root: Path, dataset: DatasetParams) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pipeline.lockfiles import recorded_stages
 from pipeline.retention import guards
 from stages.artifacts import load_yaml
+from stages.errors import Refusal
 from stages.folders import epoch_folder
 from stages.graph import dataset_nodes, run_nodes
 from stages.job import as_values
@@ -218,6 +219,16 @@ def final_is_current(root: Path, params: RunParams) -> bool:
         and _recorded(entries["cluster"], "deps", "whitened.zarr")
         == _recorded(entries["whiten"], "outs", "whitened.zarr")
     )
+
+
+def refuse_other(path: Path, run: str) -> None:
+    """Stops where a file is not the recorded one: `git checkout` and `dvc checkout` bring back some, and not others."""
+    hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
+    recorded = next((hash for hash in hashes if hash is not None), None)
+    if recorded is not None and md5(path) != recorded:
+        raise Refusal(
+            f"{path} is not what was recorded: `python -m pipeline verify --run {run}` says what differs and what to do"
+        )
 
 
 def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,16 @@ def answer(app: typer.Typer) -> None:
     Exit status 0 when all was done, 1 for a refusal, 2 for a wrong command line, 130 when stopped.
     """
     shared = Shared()
+    with warnings.catch_warnings():
+        warnings.showwarning = _told
+        _answer(app, shared)
+
+
+def _told(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"warning: {message}", err=True)
+
+
+def _answer(app: typer.Typer, shared: Shared) -> None:
     try:
         # Typer answers an interrupt with a status of its own, or passes it on: both end below.
         if app(standalone_mode=False, obj=shared) == STOPPED:

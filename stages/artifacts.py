@@ -20,6 +20,7 @@ data/runs/<run>/
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +137,12 @@ class PackedImages:
         self.width = manifest["width"].to_numpy(np.int32)
         self._chunk = manifest["chunk"].to_numpy(np.int64)
         self._offset = manifest["offset"].to_numpy(np.int64)
-        again = f"make it again with `python -m pipeline rerun pack --dataset {folder.name}`"
-        self._pixels = ChunkReader(folder / "pixels.zarr", again)
+
+    @cached_property
+    def _pixels(self) -> ChunkReader:
+        # Opened when a picture is wanted: `dvc pull` brings the manifest and not the pixels.
+        again = f"make it again with `python -m pipeline rerun pack --dataset {self.folder.name}`"
+        return ChunkReader(self.folder / "pixels.zarr", again)
 
     def __len__(self) -> int:
         return len(self.label)

@@ -59,6 +59,9 @@ def device_of(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Refusal(f"device: {name}: this machine has no CUDA device that torch can use; --set device=cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise Refusal(f"device: {name}: this machine has cuda:0 to cuda:{last}; --set device=cuda:{last}")
     return device
 
 

@@ -23,7 +23,7 @@ from stages.publish import write_json, write_npy, write_parquet
 from stages.runner import run_stage
 from stages.whiten import read as read_pca
 
-REVISION = 1
+REVISION = 2
 
 KNN_ROWS = 10_000
 """kNN accuracy is measured on at most this many images, spread evenly over the data set."""

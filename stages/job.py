@@ -18,7 +18,7 @@ from stages.chunks import ChunkReader
 from stages.errors import Refusal
 from stages.folders import run_folder
 from stages.nodes import REVISED_STAGES, Node
-from stages.params import DatasetParams, RunParams
+from stages.params import DatasetParams, RunParams, same
 from stages.publish import Partial
 from stages.report import Reporter
 from stages.resolution import resolve, resolve_dataset
@@ -178,6 +178,25 @@ def revision_of(stage: str) -> int:
 
 def revisions() -> dict[str, int]:
     return {stage: revision_of(stage) for stage in REVISED_STAGES}
+
+
+NOT_SET = ("run", "branch", "dataset", "epochs", "revision", "threads", "workers")
+"""Keys that are given otherwise than by --set, or that no result depends on."""
+
+
+def changes(before: RunParams, after: RunParams) -> list[tuple[str, Any]]:
+    """Keys that a user can set and whose values differ, such as train.lr, with the new values."""
+    return list(_changes("", as_values(before), as_values(after)))
+
+
+def _changes(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in after.items():
+        if not prefix and key in NOT_SET:
+            continue
+        if isinstance(value, dict):
+            yield from _changes(f"{prefix}{key}.", before.get(key) or {}, value)
+        elif value is not None and not same(before.get(key), value):
+            yield f"{prefix}{key}", value
 
 
 def as_values(params: RunParams) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def pack(job: Job) -> None:
     write_parquet(job.output("manifest"), manifest)
     write_parquet(job.output("rejected"), rejected)
     write_json(job.output("pack"), _summary(work, dataset, manifest, rejected, assembler.classes))
-    write_json(job.untracked("listing.json"), {"digest": listing.digest(), "count": len(listing.entries)})
+    listed = {"path": dataset.path, "digest": listing.digest(), "count": len(listing.entries)}
+    write_json(job.untracked("listing.json"), listed)
     job.images = len(manifest)
     _tell(job, manifest, rejected, listing)
 

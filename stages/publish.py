@@ -169,6 +169,7 @@ class Partial:
             if target.is_dir() and not target.is_symlink():
                 old = self.path / "old"
                 make_folder(old)
+                make_folder((old / name).parent)
                 os.rename(target, old / name)
             os.replace(source, target)
         shutil.rmtree(self.path)

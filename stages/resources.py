@@ -19,7 +19,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of malloc.h."""
 
-MALLOC_OPTIONS = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_THRESHOLD: 2**30}
+
+SAMPLE_SECONDS = 0.02
+"""Between two looks at the memory in use: a shorter peak goes unseen."""
 
 
 @contextmanager
@@ -60,14 +62,18 @@ def kept_memory() -> Iterator[None]:
 
     libc = ctypes.CDLL(None)
     known = all(hasattr(libc, name) for name in ("mallopt", "malloc_trim"))
-    if known:
-        for option, value in MALLOC_OPTIONS.items():
-            libc.mallopt(option, value)
+    # Older versions of glibc refuse a threshold above 32 MB.
+    if known and (libc.mallopt(M_MMAP_THRESHOLD, 2**30) or libc.mallopt(M_MMAP_THRESHOLD, 2**25)):
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
         if known:
             libc.malloc_trim(ctypes.c_size_t(0))
+        torch = sys.modules.get("torch")
+        if torch and torch.cuda.is_initialized():
+            # faiss allocates beside torch and could not use what its cache holds.
+            torch.cuda.empty_cache()
 
 
 def float_modes(precision: str) -> None:
@@ -95,7 +101,7 @@ def peak_memory() -> Iterator[list[float | None]]:
             except (OSError, StopIteration):
                 return
             peak[0] = max(peak[0] or 0.0, int(line.split()[1]) / 1024)
-            if stop.wait(0.1):
+            if stop.wait(SAMPLE_SECONDS):
                 return
 
     thread = threading.Thread(target=sample, daemon=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 ASSIGN_ROWS = 1024
 """Rows whose distances to all centroids are in memory at once."""
@@ -80,7 +81,7 @@ def kmeans(
         iterations: at most; faiss ends sooner when the objective stands still.
         seed: of the initial centroids, a new one each epoch.
         rng: chooses the clusters that are split.
-        gpu: number of the GPU to search on; None for the CPU.
+        gpu: number of the GPU to search on; None for the CPU, as where faiss was built without GPUs.
     """
     import faiss
 
@@ -93,13 +94,12 @@ def kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=10_000_000,
     )
-    if gpu is not None:
+    if gpu is not None and hasattr(faiss, "StandardGpuResources"):
         search.index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, faiss.IndexFlatL2(rows.shape[1]))
     search.train(rows)
     assert search.centroids is not None and search.iteration_stats is not None
     stats, centroids = search.iteration_stats, search.centroids.copy()
-    centroids, repaired = _repair(rows, centroids, rng)
-    assignment, distance = assign(rows, centroids)
+    centroids, repaired, assignment, distance = _repair(rows, centroids, rng)
     objective = [float(step["obj"]) / len(rows) for step in stats] + [float(distance.mean())]
     splits = [int(step["nsplit"]) for step in stats]
     return Clustering(assignment, distance, centroids, objective, splits, repaired)
@@ -107,12 +107,12 @@ def kmeans(
 
 def _repair(
     rows: NDArray[np.float32], centroids: NDArray[np.float32], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], int]:
-    """Centroids of which as many as possible are used, and how many splits that took."""
+) -> tuple[NDArray[np.float32], int, NDArray[np.int64], NDArray[np.float64]]:
+    """Centroids of which as many as possible are used, how many splits that took, and the last assignment."""
     k = len(centroids)
     splits = 0
+    assignment, distance = assign(rows, centroids)
     for _ in range(REPAIR_ROUNDS):
-        assignment, _ = assign(rows, centroids)
         sizes = np.bincount(assignment, minlength=k)
         empty = np.flatnonzero(sizes == 0)
         if len(empty) == 0:
@@ -127,20 +127,32 @@ def _repair(
         for target, source in zip(empty, chosen, strict=False):
             centroids[source], centroids[target] = _split(rows[members[source]])
             splits += 1
-    return centroids, splits
+        assignment, distance = assign(rows, centroids)
+    return centroids, splits, assignment, distance
 
 
 def _split(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Centroids of two non-empty halves of rows that are not all equal."""
-    wide = rows.astype(np.float64)
-    first = wide[((wide - wide.mean(0)) ** 2).sum(1).argmax()]
-    second = wide[((wide - first) ** 2).sum(1).argmax()]
+    first: NDArray[np.floating] = rows[_squares(rows, rows.mean(0, dtype=np.float64)).argmax()]
+    second: NDArray[np.floating] = rows[_squares(rows, first).argmax()]
     for _ in range(SPLIT_ROUNDS):
-        near = ((wide - first) ** 2).sum(1) <= ((wide - second) ** 2).sum(1)
+        near = _squares(rows, first) <= _squares(rows, second)
         if near.all() or not near.any():
             break
-        first, second = wide[near].mean(0), wide[~near].mean(0)
+        first, second = rows[near].mean(0, dtype=np.float64), rows[~near].mean(0, dtype=np.float64)
     return first.astype(np.float32), second.astype(np.float32)
+
+
+def _squares(
+    rows: NDArray[np.float32], points: NDArray[np.floating], which: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """(N,) squared distances of rows to a point (d,), or to those of (k, d) that `which` names, in float64."""
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), ASSIGN_ROWS):
+        part = slice(start, start + ASSIGN_ROWS)
+        difference = rows[part].astype(np.float64) - (points if which is None else points[which[part]])
+        out[part] = np.einsum("ij,ij->i", difference, difference)
+    return out
 
 
 def of_groups(rows: NDArray[np.float32], groups: NDArray[np.int64]) -> Clustering:
@@ -149,11 +161,12 @@ def of_groups(rows: NDArray[np.float32], groups: NDArray[np.int64]) -> Clusterin
     Args:
         groups: (N,), numbered densely from 0.
     """
-    k = int(groups.max()) + 1
-    order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(k))
-    sums = np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
-    centroids = (sums / np.bincount(groups, minlength=k)[:, None]).astype(np.float32)
-    difference = rows.astype(np.float64) - centroids[groups]
-    distance = np.einsum("ij,ij->i", difference, difference)
+    sizes = np.bincount(groups)
+    sums = np.zeros((len(sizes), rows.shape[1]))
+    for start in range(0, len(rows), ASSIGN_ROWS):
+        part = groups[start : start + ASSIGN_ROWS]
+        membership = csr_array((np.ones(len(part)), part, np.arange(len(part) + 1)), (len(part), len(sizes)))
+        sums += membership.T @ rows[start : start + ASSIGN_ROWS].astype(np.float64)
+    centroids = (sums / sizes[:, None]).astype(np.float32)
+    distance = _squares(rows, centroids, groups)
     return Clustering(groups, distance, centroids, [float(distance.mean())], [])
