@@ -98,10 +98,13 @@ class Recorder:
         """
         folder = self.root / node.folder
         lock = folder / "dvc.lock"
-        needed = lock.stat().st_size if lock.exists() else 0
+        cached = [self.root / out.path for out in node.outs.values() if out.kind == "cached"]
+        needed = sum(path.stat().st_size for path in [lock, *cached] if path.is_file())
         with space_told(lock, needed), self._locked():
+            # DVC logs that it could not copy into its cache, goes on, and asks to delete what it did not save.
+            if needed > shutil.disk_usage(self.root).free:
+                raise OSError(ENOSPC, "no space for .dvc/cache")
             stage = self._last[1] if self._last and self._last[0] == node.id else self._stage(node)
-            self._refuse_full_cache(node)
             try:
                 stage.save(run_cache=False)
                 stage.commit()
@@ -112,14 +115,6 @@ class Recorder:
                     "the same command again"
                 ) from None
             keep_lock(folder)
-
-    def _refuse_full_cache(self, node: Node) -> None:
-        """DVC logs that it could not copy into its cache, goes on, and asks to delete what it did not save."""
-        cached = [self.root / out.path for out in node.outs.values() if out.kind == "cached"]
-        size = sum(path.stat().st_size for path in cached if path.is_file())
-        free = shutil.disk_usage(self.root).free
-        if size > free:
-            raise OSError(ENOSPC, f"{size / 1e6:.1f} MB for .dvc/cache, {free / 1e6:.1f} MB free")
 
     def record_guard(self, node: Node, expected: Mapping[str, str]) -> None:
         """Records a pruned epoch's guard alone in its dvc.lock.

@@ -44,7 +44,7 @@ def drift(root: Path, dataset: DatasetParams) -> str | None:
     """
     folder = root / dataset_folder(dataset.name)
     source = source_path(root, dataset)
-    if dataset.generate is not None or not (folder / "listing.json").exists():
+    if dataset.generate is not None or _packed_path(folder) != dataset.path:
         return None
     if not source.exists():
         return f"{source} is gone; the packed pictures are used"

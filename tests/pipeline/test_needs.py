@@ -66,6 +66,14 @@ def test_a_finished_run_needs_nothing_more(finished):
     assert needs.space(finished.root, params, 170, of_run(finished.root, params)).needed == 0
 
 
+def test_pictures_packed_again_take_their_place_beside_the_old_ones(finished_copy):
+    finished_copy.edit({"datasets": {"demo": {"size": 80}}})
+    params = params_of(finished_copy.root)
+    states = of_run(finished_copy.root, params, content_of(finished_copy.root))
+    needed = needs.space(finished_copy.root, params, 170, states).needed * 1e9
+    assert needed == pytest.approx(170 * 80 * 80 * 3 * needs.MEAN_ASPECT)
+
+
 @pytest.mark.parametrize("run", ["imagenet-alexnet", "imagenet-alexnet-rgb", "imagenet-vgg16"])
 def test_the_papers_networks_are_counted_to_a_twentieth(run):
     params = resolve(content_of(ROOT), run)

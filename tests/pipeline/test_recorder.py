@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -193,3 +194,26 @@ def test_another_dvc_command_that_does_not_end_is_refused_in_a_line(finished_cop
         recorder.changed(node_of(params_of(finished_copy.root), "0001:cluster"))
     other.repo.lock.unlock()
     other.close()
+
+
+def test_a_cache_that_would_fill_the_disk_is_one_line_and_nothing_is_recorded(finished_copy, recorder, monkeypatch):
+    node = node_of(params_of(finished_copy.root), "0002:cluster")
+    lock = finished_copy.run_path("epochs/0002/dvc.lock")
+    before = lock.read_bytes(), finished_copy.tree()
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    with pytest.raises(Refusal, match=r"no space left on device: .*dvc\.lock needs"):
+        recorder.record(node)
+    assert (lock.read_bytes(), finished_copy.tree()) == before
+
+
+def test_what_dvc_cannot_record_is_one_line(finished_copy, recorder):
+    node = node_of(params_of(finished_copy.root), "0002:cluster")
+    finished_copy.run_path("epochs/0002/whitened.zarr").rename(finished_copy.path("elsewhere"))
+    with pytest.raises(Refusal, match=r"0002:cluster is published, and DVC could not record it \(.*same command"):
+        recorder.record(node)
+
+
+def test_a_plan_that_dvc_cannot_read_is_one_line(finished_copy, recorder):
+    finished_copy.run_path("epochs/0002/dvc.yaml").write_text("stages: [")
+    with pytest.raises(Refusal, match=r"0002/dvc\.yaml cannot be read \(.*pipeline plan"):
+        changed(recorder, finished_copy)
