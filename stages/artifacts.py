@@ -20,6 +20,8 @@ data/runs/<run>/
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,10 +84,18 @@ def load_json(path: Path) -> dict[str, Any]:
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     import pandas as pd
+
+    with readable(path):
+        return pd.read_parquet(path, columns=columns)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what pyarrow says of a missing or damaged file into a refusal that names the remedy."""
     from pyarrow import ArrowException
 
     try:
-        return pd.read_parquet(path, columns=columns)
+        yield
     except FileNotFoundError:
         raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
     except (ArrowException, OSError) as error:

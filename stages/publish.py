@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,26 @@ def write_parquet(path: Path, frame: Any) -> None:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_bytes(path, buffer.getbuffer())
+
+
+def write_frames(path: Path, frames: Iterable[Any]) -> None:
+    """pandas DataFrames of the same columns as one parquet, a row group each, written as they come."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    beside = path.with_name(f".{path.name}.new")
+    with space_told(path, 0):
+        with open(beside, "wb") as file:
+            writer = None
+            for frame in frames:
+                table = pa.Table.from_pandas(frame, preserve_index=False)
+                writer = writer or pq.ParquetWriter(file, table.schema)
+                writer.write_table(table)
+            if writer:
+                writer.close()
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
 
 
 def write_npy(path: Path, array: Any) -> None:

@@ -9,15 +9,22 @@ CHANCE_BITS = 40
 """Random bits that order images within a label: ties are rare at any N, and 2^23 labels still fit above."""
 
 
-def dense_labels(assignment: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Labels 0, 1, ... in the clusters' order, empty clusters skipped."""
-    return np.unique(assignment, return_inverse=True)[1].astype(np.int64)
+def dense_labels(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The label of each cluster: 0, 1, ... in the clusters' order; -1 for empty ones.
+
+    Args:
+        sizes: (k,) images of each cluster.
+    """
+    return np.where(sizes > 0, np.cumsum(sizes > 0) - 1, -1)
 
 
-def uniform_weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probability of each image when labels are drawn uniformly: 1 / (labels * size of its label)."""
-    sizes = np.bincount(labels)
-    return 1 / (len(sizes) * sizes[labels])
+def uniform_weights(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probability of an image of each label when labels are drawn uniformly: 1 / (labels * size of the label).
+
+    Args:
+        sizes: (labels,) images of each label, none 0.
+    """
+    return 1 / (len(sizes) * sizes)
 
 
 def uniform_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -124,7 +124,7 @@ def test_fewer_distinct_points_than_clusters_leave_the_rest_empty(seed):
     # Copies stay together, and no cluster holds two different points.
     np.testing.assert_array_equal(found.assignment, np.tile(found.assignment[:50], 20))
     assert len(set(found.assignment[:50])) == 50
-    assert np.unique(dense_labels(found.assignment)).tolist() == list(range(50))
+    assert set(dense_labels(np.bincount(found.assignment))[found.assignment]) == set(range(50))
     # faiss moves the centroid of a split cluster by 1/1024 of its length, and stops there.
     assert found.distance.max() <= 1.001 / 1024**2
 

@@ -88,7 +88,7 @@ REPRO_IT = ("dvc", "repro", "--force", "--single-item", f"{EPOCH}/dvc.yaml:pseud
 def test_a_bug_keeps_its_traceback_on_the_terminal_and_in_the_log(command, project):
     source = project.path("stages/method/sampling.py")
     text = source.read_text()
-    bug = "\n\ndef dense_labels(clusters):\n    raise RuntimeError('a bug of ours')\n"
+    bug = "\n\ndef dense_labels(sizes):\n    raise RuntimeError('a bug of ours')\n"
     source.write_text(text + bug)
     (project.path(EPOCH) / "pseudolabels.parquet").unlink()
     done = project.command(*command)

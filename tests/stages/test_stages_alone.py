@@ -22,6 +22,7 @@ from stage_helpers import (
     tmpfs,
 )
 
+from stages import pseudolabel as pseudolabel_module
 from stages import train as train_module
 from stages.artifacts import PackedImages, load_run_params
 from stages.checkpoints import build
@@ -354,6 +355,13 @@ def test_pseudo_labels_are_dense_and_their_weights_uniform_over_labels(finished_
     assert table["label"].tolist() == [1] * 100 + [0] * 60 + [2] * 10
     assert np.allclose(table.groupby("label")["weight"].sum(), 1 / 3)
     assert np.allclose(table["weight"], [1 / 300] * 100 + [1 / 180] * 60 + [1 / 30] * 10)
+
+
+def test_pseudo_labels_are_the_same_in_any_number_of_blocks(finished_copy, monkeypatch):
+    plain = pd.read_parquet(epoch(finished_copy, "pseudolabels.parquet"))
+    monkeypatch.setattr(pseudolabel_module, "BLOCK", 33)
+    run_one(finished_copy, "pseudolabel")
+    pd.testing.assert_frame_equal(pd.read_parquet(epoch(finished_copy, "pseudolabels.parquet")), plain)
 
 
 def test_permuted_labels_keep_their_counts_and_nothing_else(finished_copy):
