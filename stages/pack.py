@@ -10,7 +10,9 @@ core; one writer takes them in order of name, skips what cannot be read and fill
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,10 +25,13 @@ from stages.listing import Entry, Listing, checked_listing, source_path
 from stages.loader import prefetch
 from stages.method.decode import Unreadable, decode
 from stages.params import MOST_ASPECT, DatasetParams
-from stages.publish import make_folder, remove, write_bytes, write_json, write_parquet
+from stages.publish import make_folder, remove, write_bytes, write_frames, write_json, write_parquet
 from stages.runner import run_stage
 
-REVISION = 1
+REVISION = 2
+
+MANIFEST_ROWS = 1 << 16
+"""Pictures whose lines of the manifest are in memory at once, at least."""
 
 
 def pack(job: Job) -> None:
@@ -43,16 +48,16 @@ def pack(job: Job) -> None:
 
     for entry, digest, picture in job.progress(prefetch(read, entries, job.workers), len(entries)):
         assembler.add(entry, digest, picture)
-    manifest, rejected = assembler.close(listing)
-    if len(manifest) == 0:
+    rejected = assembler.close(listing)
+    if assembler.images == 0:
         raise Refusal(f"{source}: none of {len(listing.entries)} pictures can be read: {rejected['reason'].iloc[0]}")
-    write_parquet(job.output("manifest"), manifest)
+    write_frames(job.output("manifest"), assembler.manifest())
     write_parquet(job.output("rejected"), rejected)
-    write_json(job.output("pack"), _summary(work, dataset, manifest, rejected, assembler.classes))
+    write_json(job.output("pack"), _summary(job.output("manifest"), dataset, assembler, rejected))
     listed = {"path": dataset.path, "digest": listing.digest(), "count": len(listing.entries)}
     write_json(job.untracked("listing.json"), listed)
-    job.images = len(manifest)
-    _tell(job, manifest, rejected, listing)
+    job.images = assembler.images
+    _tell(job, rejected, listing)
 
 
 def _read(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]:
@@ -87,6 +92,7 @@ class Assembler:
     """Fills chunks with pictures in order; a closed chunk is a save point."""
 
     COLUMNS = ("path", "label", "chunk", "offset", "height", "width", "sha256")
+    TYPES: ClassVar = {"label": "int32", "chunk": "int32", "offset": "int64", "height": "int32", "width": "int32"}
 
     def __init__(self, work: Path, dataset: DatasetParams, classes: list[bytes]) -> None:
         self.parts = work / "parts"
@@ -97,15 +103,24 @@ class Assembler:
         self._label = {name: i for i, name in enumerate(classes)}
         self._buffer = np.zeros(self.capacity, np.uint8)
         self._chunk = self._used = self._seen = 0
-        self._rows: list[tuple[object, ...]] = []
+        self.images = self.labelled = 0
+        self.digests: list[str] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._rejects: list[tuple[bytes, str]] = []
 
     def resume(self) -> int:
-        """Takes up the closed chunks that lie there; how many entries they cover."""
+        """Takes up the closed chunks that lie there; how many entries of the listing they cover."""
         while self._part(self._chunk).exists() and self.out.has(self._chunk):
-            self._seen = int(json.loads(self._part(self._chunk).read_text())["seen"])
-            self._chunk += 1
+            self._counted(self._read_part(self._chunk))
         return self._seen
+
+    def _counted(self, part: dict[str, Any]) -> None:
+        """Passes on to the chunk after that of `part`."""
+        self.digests.append(part["sha256"])
+        self.images += len(part["rows"])
+        self.labelled += sum(row[1] >= 0 for row in part["rows"])
+        self._seen = part["seen"]
+        self._chunk += 1
 
     def add(self, entry: Entry, digest: str, picture: NDArray[np.uint8] | str) -> None:
         if isinstance(picture, str):
@@ -122,66 +137,69 @@ class Assembler:
         self._rows.append((entry.name, label, self._chunk, offset, height, width, digest))
         self._seen += 1
 
-    def close(self, listing: Listing) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The manifest and the rejects of all chunks; the array is complete."""
+    def close(self, listing: Listing) -> pd.DataFrame:
+        """The rejects; the array is complete."""
+        rejects = [(name.hex(), reason) for name, reason in listing.rejected]
         if self._rows:
             self._flush()
-        rows: list[list[object]] = []
-        rejects = [(name.hex(), reason) for name, reason in listing.rejected]
         for chunk in range(self._chunk):
-            part = json.loads(self._part(chunk).read_text())
-            rows += part["rows"]
-            rejects += part["rejects"]
+            rejects += self._read_part(chunk)["rejects"]
         rejects += [(name.hex(), reason) for name, reason in self._rejects]
         self.out.close(self._chunk * self.capacity)
-        frame = pd.DataFrame(rows, columns=list(self.COLUMNS))
-        frame["path"] = [bytes.fromhex(name) for name in frame["path"]]
-        frame.insert(0, "image", np.arange(len(frame), dtype=np.int64))
-        types = {"label": "int32", "chunk": "int32", "offset": "int64", "height": "int32", "width": "int32"}
         rejected = pd.DataFrame(rejects, columns=["path", "reason"])
         rejected["path"] = [bytes.fromhex(name) for name in rejected["path"]]
-        return frame.astype(types), rejected
+        return rejected
+
+    def manifest(self) -> Iterator[pd.DataFrame]:
+        """The lines of all pictures, some chunks' at a time."""
+        start, rows = 0, []
+        for chunk in range(self._chunk):
+            rows += self._read_part(chunk)["rows"]
+            if len(rows) >= MANIFEST_ROWS or chunk == self._chunk - 1:
+                frame = pd.DataFrame(rows, columns=list(self.COLUMNS))
+                frame["path"] = [bytes.fromhex(name) for name in frame["path"]]
+                frame.insert(0, "image", np.arange(start, start + len(frame), dtype=np.int64))
+                yield frame.astype(self.TYPES)
+                start, rows = start + len(frame), []
 
     def _flush(self) -> None:
         self._buffer[self._used :] = 0
         self.out.write(self._chunk, self._buffer)
         part = {
             "seen": self._seen,
-            "rows": [(name.hex(), *rest) for name, *rest in self._rows],  # type: ignore[attr-defined]
+            "sha256": hashlib.sha256(self._buffer.data).hexdigest(),
+            "rows": [(name.hex(), *rest) for name, *rest in self._rows],
             "rejects": [(name.hex(), reason) for name, reason in self._rejects],
         }
         write_bytes(self._part(self._chunk), json.dumps(part).encode())
-        self._chunk += 1
+        self._counted(part)
         self._used = 0
         self._rows, self._rejects = [], []
 
     def _part(self, chunk: int) -> Path:
         return self.parts / f"{chunk:06d}.json"
 
+    def _read_part(self, chunk: int) -> dict[str, Any]:
+        part: dict[str, Any] = json.loads(self._part(chunk).read_text())
+        return part
 
-def _summary(
-    work: Path,
-    dataset: DatasetParams,
-    manifest: pd.DataFrame,
-    rejected: pd.DataFrame,
-    classes: list[bytes],
-) -> dict[str, object]:
-    digest = hashlib.sha256((work / "manifest.parquet").read_bytes())
-    for chunk in sorted((work / "pixels.zarr").glob("c.*"), key=lambda path: int(path.name[2:])):
-        with open(chunk, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+
+def _summary(manifest: Path, dataset: DatasetParams, assembler: Assembler, rejected: pd.DataFrame) -> dict[str, object]:
+    digest = hashlib.sha256(manifest.read_bytes())
+    for chunk in assembler.digests:
+        digest.update(bytes.fromhex(chunk))
     return {
-        "images": len(manifest),
+        "images": assembler.images,
         "rejected": len(rejected),
         "size": dataset.size,
-        "classes": [name.decode("utf-8", "surrogateescape") for name in classes],
-        "labelled": int((manifest["label"] >= 0).sum()),
+        "classes": [name.decode("utf-8", "surrogateescape") for name in assembler.classes],
+        "labelled": assembler.labelled,
         "digest": digest.hexdigest(),
     }
 
 
-def _tell(job: Job, manifest: pd.DataFrame, rejected: pd.DataFrame, listing: Listing) -> None:
-    words = [f"{len(manifest):,} pictures packed"]
+def _tell(job: Job, rejected: pd.DataFrame, listing: Listing) -> None:
+    words = [f"{job.images:,} pictures packed"]
     if len(rejected):
         words.append(f"{len(rejected):,} rejected (see {job.node.folder}/rejected.parquet)")
     if listing.ignored:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,11 @@ def write_frames(path: Path, frames: Iterable[Any]) -> None:
     beside = path.with_name(f".{path.name}.new")
     with space_told(path, 0):
         with open(beside, "wb") as file:
-            writer = None
-            for frame in frames:
-                table = pa.Table.from_pandas(frame, preserve_index=False)
-                writer = writer or pq.ParquetWriter(file, table.schema)
-                writer.write_table(table)
-            if writer:
-                writer.close()
+            tables = (pa.Table.from_pandas(frame, preserve_index=False) for frame in frames)
+            first = next(tables)
+            with pq.ParquetWriter(file, first.schema) as writer:
+                for table in chain([first], tables):
+                    writer.write_table(table)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -192,6 +192,9 @@ class _HalfWritten:
     def __exit__(self, *_: object) -> None:
         self.file.close()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
     def write(self, content: Any) -> None:
         self.file.write(bytes(content)[: len(content) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")

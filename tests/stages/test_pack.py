@@ -363,7 +363,7 @@ def test_a_damaged_chunk_of_pixels_is_named_with_the_command_that_helps(root, so
     folder = pack_into(root)
     chunk = folder / "pixels.zarr/c.0"
     chunk.unlink() if damage == "deleted" else os.truncate(chunk, 100)
-    line = refused(lambda: PackedImages(folder))
+    line = refused(lambda: PackedImages(folder)[0])
     assert str(chunk) in line
     assert "rerun pack --dataset mine" in line
 
