@@ -97,14 +97,13 @@ def main() -> int:
             if chosen.quick:
                 rows = [replace(row, verdict=f"{row.verdict} (quick)" if row.verdict else "") for row in rows]
             # Written part by part: a stopped bench keeps what it has measured.
-            shown = report.merged(path, rows, [part])
+            shown = report.merged(path, rows, [part], size.threads)
             tell(f"{part}: {time.monotonic() - started:.0f} s")
             if output is not None:
-                report.write(output / "performance.md", f"{report.setting(size.threads)}\n\n{report.table(shown)}")
+                report.write(output / "performance.md", report.tables(shown))
     if chosen.quick:
         print("Quick: fewer images and rounds than the bars ask for; nothing here decides one.\n")
-    print(report.setting(size.threads), end="\n\n")
-    print(report.table([row for row in shown if row["part"] in parts]))
+    print(report.tables([row for row in shown if row["part"] in parts]))
     return 0
 
 

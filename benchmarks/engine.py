@@ -92,7 +92,7 @@ def engine(pictures: Pictures) -> list[Row]:
     rows.append(whole(few))
     rows += commands(many.project, size, f"{size.epochs} planned epochs, {many.done} done")
     if size.finish:
-        rows += finished(many, size)
+        rows += finished(many, size, seconds[names[0]])
     else:
         many.close()
     return [*rows, *hashing(folder, size)]
@@ -124,11 +124,16 @@ def commands(project: Project, size: Size, n: str) -> list[Row]:
     return rows
 
 
-def finished(many: Tiny, size: Size) -> list[Row]:
-    """`dvc repro` where everything is up to date; of fewer epochs where time does not allow all."""
+def finished(many: Tiny, size: Size, few: list[float]) -> list[Row]:
+    """The last epochs, and `dvc repro` where everything is up to date; of fewer epochs where time does not allow all.
+
+    Args:
+        few: overhead a stage of the run of few epochs.
+    """
     deadline = time.monotonic() + size.seconds
+    overhead = []
     while many.done < many.epochs and time.monotonic() < deadline:
-        many.next_epoch()
+        overhead.append(many.next_epoch())
         if many.done % 50 == 0:
             tell(f"  {many.done} of {many.epochs} tiny epochs")
     many.close()
@@ -140,7 +145,12 @@ def finished(many: Tiny, size: Size) -> list[Row]:
     # Fewer epochs than were planned decide nothing.
     whole = many.done == many.epochs
     note = "" if whole else f"stopped after {size.seconds:.0f} s: --seconds allows more"
+    last = overhead[-len(few) :]
+    # Minutes lie between the two: these rounds took no turns.
+    growth = [spent / float(np.median(few)) for spent in last]
     return [
+        limited("engine", "overhead a stage, the last epochs", n, last, "s", STAGE_BAR if whole else None, note),
+        limited("engine", f"the last epochs over those of {FEW}", n, growth, "×", GROWTH_BAR if whole else None, note),
         limited("engine", "dvc repro, up to date", n, [repro], "s", REPRO_BAR if whole else None, note),
         limited("engine", "pipeline status", n, status, "s", STATUS_BAR if whole else None, note),
     ]

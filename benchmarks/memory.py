@@ -4,62 +4,120 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from measure import Row, limited, tell
 from network import Pictures
 from photographs import photographs
+from PIL import Image
 from scratch import Project, synthetic
 from sizes import paper
 
+from pipeline.plan import write_dataset
 from stages.chunks import ChunkWriter
+from stages.folders import dataset_folder
 from stages.graph import dataset_nodes
+from stages.job import load_dataset_params
 from stages.params import RunParams
+from stages.publish import write_parquet
 
 MEMORY_BAR = 1.1
 """Most times the memory at N that a stage may take at 4N."""
+
+
+CLUSTER_BAR = 1.5
+"""Most times the growth of its rows, held once, that the memory of cluster may grow."""
 
 
 def memory(pictures: Pictures) -> list[Row]:
     """Peak anonymous memory of stages in processes of their own, at N and at 4 N."""
     size, project = pictures.size, pictures.project
     times = 1 if size.pairs < 7 else 3
-    small, large = size.memory_images, 4 * size.memory_images
-    runs: list[RunParams] = []
-    rows: list[Row] = []
-    peaks: dict[str, list[list[float]]] = {}
-    for count in (small, large):
-        folder = photographs(pictures.folder / f"memory-{count}", count, workers=size.threads)
-        name = f"memory-{count}"
+    n = {
+        "pack": size.memory_files,
+        "extract": size.memory_images,
+        "whiten": size.memory_rows,
+        "pseudolabel": size.memory_labels,
+        "cluster": size.memory_clustered,
+    }
+    peaks: dict[str, list[list[float]]] = {stage: [] for stage in n}
+    params: RunParams | None = None
+    for factor in (1, 4):
+        files = _tiny(pictures.folder / "files", factor * n["pack"])
+        project.dataset(f"files-{factor}", files, size=64, chunk_mib=16)
+        write_dataset(project.root, load_dataset_params(project.root, f"files-{factor}"))
+        peaks["pack"].append(_peaks(project, _packing(f"files-{factor}"), times))
+        shutil.rmtree(files)
+
+        folder = photographs(pictures.folder / "photographs", factor * n["extract"], workers=size.threads)
+        name = f"memory-{factor}"
         project.dataset(name, folder, chunk_mib=16)
         overrides = paper(size, name)
-        overrides["whiten"] = {"dim": min(256, small // 2)}
+        overrides["whiten"] = {"dim": min(256, n["extract"] // 2)}
         overrides["cluster"] = {"k": 2}
-        overrides["extract"] = {"batch": min(64, small), "chunk_rows": min(256, small)}
+        overrides["extract"] = {"batch": min(64, n["extract"]), "chunk_rows": min(256, n["extract"])}
         params = project.start(name, overrides)
-        runs.append(params)
-        pack = next(node for node in dataset_nodes(name, generated=False) if node.stage == "pack")
-        peaks.setdefault("pack", []).append(_peaks(project, pack, times))
-        peaks.setdefault("extract", []).append(_peaks(project, project.node(params, "extract"), times))
         shutil.rmtree(folder)
-    for params, rows_in, labels in zip(
-        runs,
-        (size.memory_rows, 4 * size.memory_rows),
-        (size.memory_labels, 4 * size.memory_labels),
-        strict=True,
-    ):
-        project.write_features(params, rows_in, size.feature_dim)
-        peaks.setdefault("whiten", []).append(_peaks(project, project.node(params, "whiten"), times))
-        project.assign(params, labels, size.clusters)
-        peaks.setdefault("pseudolabel", []).append(_peaks(project, project.node(params, "pseudolabel"), times))
-    counts = {"pack": small, "extract": small, "whiten": size.memory_rows, "pseudolabel": size.memory_labels}
+        peaks["extract"].append(_peaks(project, project.node(params, "extract"), times))
+        project.write_features(params, factor * n["whiten"], size.feature_dim)
+        peaks["whiten"].append(_peaks(project, project.node(params, "whiten"), times))
+        _clustered(project, params, factor * n["cluster"])
+        peaks["cluster"].append(_peaks(project, project.node(params, "cluster"), times))
+        project.assign(params, factor * n["pseudolabel"], size.clusters)
+        peaks["pseudolabel"].append(_peaks(project, project.node(params, "pseudolabel"), times))
+    assert params is not None
+    rows = []
     for stage, (at_n, at_4n) in peaks.items():
-        n = f"{counts[stage]:,} and {4 * counts[stage]:,}"
-        ratios = [b / a for a, b in zip(at_n, at_4n, strict=True)]
+        counts = f"{n[stage]:,} and {4 * n[stage]:,}"
         note = f"{np.median(at_n):.0f} and {np.median(at_4n):.0f} MB"
-        rows.append(limited("memory", f"{stage}: peak at 4N over peak at N", n, ratios, "×", MEMORY_BAR, note))
+        if stage == "cluster":
+            array = 3 * n[stage] * params.whiten.dim * 4 / 2**20
+            growth = [(b - a) / array for a, b in zip(at_n, at_4n, strict=True)]
+            what = "cluster: growth of the peak over that of the rows that it clusters"
+            rows.append(limited("memory", what, counts, growth, "×", CLUSTER_BAR, note))
+        else:
+            ratios = [b / a for a, b in zip(at_n, at_4n, strict=True)]
+            what = f"{stage}: peak at 4N over peak at N"
+            rows.append(limited("memory", what, counts, ratios, "×", MEMORY_BAR, note))
     return rows
+
+
+def _packing(dataset: str) -> Any:
+    return next(node for node in dataset_nodes(dataset, generated=False) if node.stage == "pack")
+
+
+def _tiny(folder: Path, count: int) -> Path:
+    """Many small pictures: what grows with their number must show beside what holds their pixels."""
+    rng = np.random.default_rng(0)
+    for start in range(0, count, 1000):
+        part = folder / f"{start:07d}"
+        part.mkdir(parents=True)
+        for index in range(start, min(start + 1000, count)):
+            picture = Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8))
+            picture.save(part / f"{index:07d}.jpg", quality=50)
+    return folder
+
+
+def _clustered(project: Project, params: RunParams, count: int) -> None:
+    """What cluster reads, for `count` pictures that have lines in a manifest alone."""
+    node = project.node(params, "cluster")
+    path = project.root / node.deps["whitened"]
+    shutil.rmtree(path, ignore_errors=True)
+    rng = np.random.default_rng(0)
+    chunk = params.extract.chunk_rows
+    out = ChunkWriter(path, (chunk, params.whiten.dim), "float32")
+    blocks = (
+        rng.standard_normal((min(chunk, count - start), params.whiten.dim), np.float32)
+        for start in range(0, count, chunk)
+    )
+    out.write_all(blocks, count)
+    folder = project.root / dataset_folder(params.dataset.name)
+    line = {"path": b"", "label": np.int32(-1), "chunk": np.int32(0), "offset": 0, "height": np.int32(1)}
+    frame = pd.DataFrame({"image": np.arange(count), **line, "width": np.int32(1), "sha256": ""})
+    write_parquet(folder / "manifest.parquet", frame)
 
 
 def _peaks(project: Project, node: Any, times: int) -> list[float]:

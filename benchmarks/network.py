@@ -1,4 +1,4 @@
-"""pack, extract, train, wait and a whole epoch, on generated photographs."""
+"""pack, extract, train and a whole epoch, on generated photographs."""
 
 from __future__ import annotations
 

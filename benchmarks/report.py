@@ -13,7 +13,8 @@ from pathlib import Path
 from measure import Row
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-COLUMNS = (*(field.name for field in fields(Row)), "machine", "date")
+SETTING = ("machine", "threads", "versions")
+COLUMNS = (*(field.name for field in fields(Row)), *SETTING, "date")
 PACKAGES = ("torch", "torchvision", "faiss-gpu", "faiss-cpu", "zarr", "numpy", "scipy", "scikit-learn", "dvc")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16")
 
@@ -33,7 +34,7 @@ def bf16_units() -> bool:
 
 
 def machine() -> str:
-    """Processor, cores and vector units in a few words; never a host name."""
+    """Processor, cores, vector units and memory in a few words; never a host name."""
     model = platform.machine()
     for line in _lines("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -41,7 +42,8 @@ def machine() -> str:
             break
     units = "bf16 units" if bf16_units() else "no bf16 units"
     vectors = "AVX-512" if "avx512f" in flags() else "no AVX-512"
-    return f"{model}, {os.cpu_count()} cores, {vectors}, {units}"
+    found = ", ".join(flags()) or "unknown"
+    return f"{model}, {os.cpu_count()} cores, {vectors}, {units} (flags: {found}), {memory_gb():.0f} GB of memory"
 
 
 def _lines(path: str) -> list[str]:
@@ -58,26 +60,21 @@ def memory_gb() -> float:
     return float("nan")
 
 
-def setting(threads: int) -> str:
-    """The lines above the table."""
-    versions = []
+def versions() -> str:
+    found = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
+            found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    found = ", ".join(flags()) or "unknown"
-    return (
-        f"{machine()} (flags: {found}), {memory_gb():.0f} GB of memory; {threads} threads of arithmetic and "
-        f"{threads} loaders.\nPython {platform.python_version()}, {', '.join(versions)}."
-    )
+    return ", ".join(found)
 
 
-def merged(path: Path, rows: list[Row], parts: list[str]) -> list[dict[str, str]]:
+def merged(path: Path, rows: list[Row], parts: list[str], threads: int) -> list[dict[str, str]]:
     """The rows on disk with those of `parts` replaced by `rows`, written back."""
     new = [
         {name: _cell(value) for name, value in asdict(row).items()}
-        | {"machine": machine(), "date": date.today().isoformat()}
+        | {"machine": machine(), "threads": str(threads), "versions": versions(), "date": date.today().isoformat()}
         for row in rows
     ]
     old: list[dict[str, str]] = []
@@ -98,8 +95,19 @@ def _cell(value: object) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def table(rows: list[dict[str, str]]) -> str:
-    """Markdown: a line a measurement."""
+def tables(rows: list[dict[str, str]]) -> str:
+    """Markdown: a table for each machine, number of threads and set of versions that rows were measured with."""
+    parts = []
+    for setting in dict.fromkeys(tuple(row[name] for name in SETTING) for row in rows):
+        of, threads, installed = setting
+        same = [row for row in rows if tuple(row[name] for name in SETTING) == setting]
+        head = f"{of}; {threads} threads of arithmetic and {threads} loaders.\n{installed}."
+        parts.append(f"{head}\n\n{_table(same)}")
+    return "\n\n".join(parts)
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    """A line a measurement."""
     head = ("part", "what", "n", "rounds", "median", "ratio (quartiles)", "against", "bar", "verdict", "note")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in rows:

@@ -16,7 +16,7 @@ class Size:
         least: seconds that a round of what decides a bar lasts.
         bf16: whether bf16 is measured; None: where the processor has units for it.
         finish: whether the tiny run of `epochs` epochs is finished, in at most `seconds`.
-        memory_images, memory_rows, memory_labels: N of the part `memory`.
+        memory_files, memory_images, memory_rows, memory_labels, memory_clustered: N of the part `memory`.
     """
 
     images: int = 2000
@@ -36,9 +36,11 @@ class Size:
     finish: bool = True
     imports: int = 7
     gigabytes: float = 1.0
+    memory_files: int = 5_000
     memory_images: int = 500
     memory_rows: int = 5_000
     memory_labels: int = 320_000
+    memory_clustered: int = 50_000
     huge_rows: int | None = None
     seconds: float = 480.0
 
@@ -68,9 +70,11 @@ QUICK = Size(
     finish=False,
     imports=3,
     gigabytes=0.25,
+    memory_files=500,
     memory_images=40,
     memory_rows=2048,
     memory_labels=80_000,
+    memory_clustered=10_000,
 )
 
 

@@ -25,30 +25,35 @@ BLOCK = 1 << 16
 
 
 def pseudolabel(job: Job) -> None:
-    labels = _clusters(job)
-    sizes = np.bincount(labels)
-    np.take(dense_labels(sizes).astype(np.int32), labels, out=labels)
+    clusters, sizes = _clusters(job)
     if job.params.pseudolabel.permuted:
-        job.rng.shuffle(labels)
-    write_frames(job.output("pseudolabels"), _frames(labels, uniform_weights(sizes[sizes > 0])))
-    job.images = len(labels)
+        job.rng.shuffle(clusters)
+    write_frames(job.output("pseudolabels"), _frames(clusters, sizes))
+    job.images = len(clusters)
 
 
-def _clusters(job: Job) -> NDArray[np.int32]:
-    """(N,) cluster of each image: of all that is as long as the data set, only this is held."""
+def _clusters(job: Job) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """(N,) cluster of each image, and (k,) images of each cluster; of all that is N long, only the first is held."""
     path = job.input("assignments")
+    sizes = np.zeros(0, np.int64)
     with readable(path), pq.ParquetFile(path) as file:
         clusters = np.empty(file.metadata.num_rows, np.int32)
         start = 0
         for batch in file.iter_batches(BLOCK, columns=["cluster"]):
-            clusters[start : start + len(batch)] = batch.column(0)
+            block = clusters[start : start + len(batch)]
+            block[:] = batch.column(0)
+            count = np.bincount(block, minlength=len(sizes))
+            count[: len(sizes)] += sizes
+            sizes = count
             start += len(batch)
-    return clusters
+    return clusters, sizes
 
 
-def _frames(labels: NDArray[np.int32], weights: NDArray[np.float64]) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(labels), BLOCK):
-        label = labels[start : start + BLOCK]
+def _frames(clusters: NDArray[np.int32], sizes: NDArray[np.int64]) -> Iterator[pd.DataFrame]:
+    labels = dense_labels(sizes).astype(np.int32)
+    weights = uniform_weights(sizes[sizes > 0])
+    for start in range(0, len(clusters), BLOCK):
+        label = labels[clusters[start : start + BLOCK]]
         image = np.arange(start, start + len(label), dtype=np.int64)
         yield pd.DataFrame({"image": image, "label": label, "weight": weights[label]})
 
