@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,10 +13,13 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from projects import Project
+import numpy as np
+from PIL import Image
+from projects import UNTRACKED, Project
 
 PATIENCE = 300.0
 """Seconds to wait for a process of a busy machine before a test gives up on it."""
@@ -214,3 +219,32 @@ def assert_refused(done: subprocess.CompletedProcess[str] | tuple[int, str, str]
     assert len(err.strip().splitlines()) == 1, err
     for word in words:
         assert word in err
+
+
+def state(project: Project) -> dict[str, tuple[int, str] | None]:
+    """Size and digest of params.yaml and of each file below data/, None for a folder; logs and locks left out."""
+    found: dict[str, tuple[int, str] | None] = {}
+    for path in [project.path("params.yaml"), *sorted(project.path("data").rglob("*"))]:
+        name = str(path.relative_to(project.root))
+        if path.name in UNTRACKED or ".partial-" in name:
+            continue
+        content = None if path.is_dir() else path.read_bytes()
+        found[name] = None if content is None else (len(content), hashlib.sha256(content).hexdigest())
+    return found
+
+
+def pictures(folder: Path, contents: Iterable[bytes]) -> None:
+    """A folder of PNG files, numbered."""
+    folder.mkdir(parents=True)
+    for number, content in enumerate(contents):
+        (folder / f"{number:04d}.png").write_bytes(content)
+
+
+def noise(seed: int, height: int = 32, width: int = 32) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
