@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.errors import Refusal
 from stages.listing import Listing
+from stages.method.decode import silence
 from stages.params import LEAST_INPUT, MOST_ASPECT, RunParams
 
 PAPER: dict[str, Any] = {
@@ -46,13 +47,16 @@ def median_short_side(listing: Listing) -> int:
     sides = []
     for entry in listing.entries[::step]:
         try:
-            with Image.open(os.fsdecode(entry.path)) as picture:
+            with silence, Image.open(os.fsdecode(entry.path)) as picture:
                 sides.append(min(picture.size))
         except Exception:
             # Whatever is wrong with it, `pack` will say so in rejected.parquet.
             continue
     if not sides:
-        raise Refusal("none of the pictures looked at can be read; see what --images names")
+        raise Refusal(
+            f"none of the {len(listing.entries[::step]):,} pictures looked at can be read, such as "
+            f"{os.fsdecode(listing.entries[0].path)}; give another folder with --images"
+        )
     return int(statistics.median(sides))
 
 

@@ -18,7 +18,7 @@ from stages.params import DatasetParams
 ENDINGS = (b".jpg", b".jpeg", b".jpe", b".png", b".webp", b".bmp", b".tif", b".tiff")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A picture: its `name` as recorded, the `path` that opens it, its size and mtime."""
 

@@ -196,9 +196,11 @@ def same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
-    if isinstance(a, str) != isinstance(b, str):
+    if a == b:
+        return True
+    if isinstance(a, str) or isinstance(b, str):
         try:
             return float(a) == float(b)
         except (TypeError, ValueError):
             return False
-    return bool(a == b)
+    return False

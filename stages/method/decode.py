@@ -39,7 +39,7 @@ class _Silence:
                 self._caught.__exit__(None, None, None)
 
 
-_silence = _Silence()
+silence = _Silence()
 
 
 class Unreadable(Exception):
@@ -56,7 +56,7 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
         Unreadable: with the reason, for whatever a file may hold.
     """
     try:
-        with _silence, Image.open(io.BytesIO(content)) as picture:
+        with silence, Image.open(io.BytesIO(content)) as picture:
             _check(picture, most_aspect)
             picture.load()
             upright = ImageOps.exif_transpose(picture)

@@ -67,10 +67,18 @@ def test_the_size_is_the_median_short_side(tmp_path):
     assert median_short_side(Listing(entries)) == 100
 
 
+def test_a_large_picture_is_looked_at_without_a_warning(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("1", (12000, 8000)).save(path)
+    assert median_short_side(Listing([Entry(b"large.png", os.fsencode(path), 1, 1)])) == 8000
+
+
 def test_a_folder_of_unreadable_pictures_is_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path / "broken.png"), 1, 1)])
-    with pytest.raises(Refusal, match="none of the pictures looked at can be read"):
+    with pytest.raises(
+        Refusal, match=r"none of the 1 pictures looked at can be read, such as .*broken.png; give another folder"
+    ):
         fitting(listing, "fit", "cpu")
 
 

@@ -587,7 +587,7 @@ def test_the_need_of_a_run_follows_its_policy(make_project, monkeypatch):
     everything = needed({"last": "all"})
     assert everything - needed({"last": 8}) == pytest.approx(0, abs=1)
     # Most lies there when epoch 8 has ended, with 5 to 7 and a checkpoint; final/ and the weights come after.
-    small = 2 * (11 * 170 + 10 * 32 * 4 + 256 * 32 * 4)
+    small = 2 * (11 * 170 + 10 * 32 * 4 + 256 * 32 * 8)
     later = 170 * (256 * 4 + 32 * 4) + small + trained / 2
     assert everything - needed({"last": 3}) == pytest.approx(4 * epoch + later - trained, rel=1e-6)
     # The island 4, the checkpoint before it, that before 7, and 7 and 8.

@@ -216,6 +216,7 @@ def test_md5_of_nothing_is_none(tmp_path):
         ("1e-05", 1e-5, True),
         (1e-5, "1e-5", True),
         ("1e-4", 1e-5, False),
+        ("1e-5", "1e-05", True),
         (1, 1.0, True),
         (True, 1, False),
         ("true", True, False),

@@ -251,7 +251,7 @@ def test_a_list_with_line_ends_of_windows_packs_what_is_there_and_numbers_what_i
 FEW = {
     "empty": ([], "few holds no pictures"),
     "one picture": ([encoded(noise(0))], "at least 2 are needed"),
-    "all broken": ([b"broken", b""], "none of the pictures looked at can be read; see what --images names"),
+    "all broken": ([b"broken", b""], "none of the 2 pictures looked at can be read"),
 }
 
 
