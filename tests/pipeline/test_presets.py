@@ -76,9 +76,7 @@ def test_a_large_picture_is_looked_at_without_a_warning(tmp_path):
 def test_a_folder_of_unreadable_pictures_is_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path / "broken.png"), 1, 1)])
-    with pytest.raises(
-        Refusal, match=r"none of the 1 pictures looked at can be read, such as .*broken.png; give another folder"
-    ):
+    with pytest.raises(Refusal, match=r"none of the 1 pictures .*such as .*broken.png; give another folder"):
         fitting(listing, "fit", "cpu")
 
 
