@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +32,7 @@ EPOCH_BAR = 2.7
 """Least times the yardstick's epoch, in the fastest precision that the processor has units for."""
 
 PLAIN = "yardstick"
+KEPT = "freed memory kept"
 PLAIN_BF16 = "yardstick, bf16 + channels_last"
 PLAIN_LAST = "yardstick, channels_last"
 PLAIN_SMALL = "yardstick, JPEGs already at 256"
@@ -140,10 +142,7 @@ def extract(pictures: Pictures) -> list[Row]:
     for precision in pictures.precisions:
         params = pictures.run("stage", precision)
         sides.append(Side(ours(precision), lambda params=params: project.stage(params, "extract"), least=size.least))
-        common = (precision, pictures.crops, size.batch)
-        apart(plain.forward, *common, size.batch, size.threads)
-        alone = partial(apart, plain.forward, *common, size.images, size.threads)
-        sides.append(Side(bare(precision), alone, least=size.least))
+        sides += ceilings(pictures, precision, plain.forward, size.images, size.threads)
     for name, (options, folder) in pictures.loops(size.side_pairs).items():
         loop = partial(apart, plain.features, options, folder, size.threads)
         sides.append(Side(name, loop, pictures.rounds(name), size.least if name == PLAIN else 0))
@@ -159,16 +158,30 @@ def train(pictures: Pictures) -> list[Row]:
     for precision in pictures.precisions:
         params = pictures.run("stage", precision)
         sides.append(Side(ours(precision), lambda params=params: project.stage(params, "train"), least=size.least))
-        common = (precision, pictures.crops, size.batch)
-        apart(plain.step, *common, size.batch, size.k, size.threads)
-        alone = partial(apart, plain.step, *common, count, size.k, size.threads)
-        sides.append(Side(bare(precision), alone, least=size.least))
+        sides += ceilings(pictures, precision, plain.step, count, size.k, size.threads)
     out = pictures.folder / "yardstick.pt"
     for name, (options, folder) in pictures.loops(size.side_pairs).items():
         loop = partial(apart, plain.train, options, folder, labels, out, count, size.threads)
         sides.append(Side(name, loop, pictures.rounds(name), size.least if name == PLAIN else 0))
     n = f"{count} images, batch {size.batch}"
     return judged("train", n, interleaved(sides, size.pairs), pictures.precisions, TRAIN_BAR)
+
+
+def ceilings(
+    pictures: Pictures, precision: str, bare_network: Callable[..., float], count: int, *rest: int
+) -> list[Side]:
+    """The bare network, and the same one in a process that keeps freed memory, as a stage's does."""
+    size = pictures.size
+    common = (precision, pictures.crops, size.batch)
+    sides = []
+    for kept, name, rounds, least in (
+        (False, bare(precision), None, size.least),
+        (True, f"{bare(precision)}, {KEPT}", size.side_pairs, 0.0),
+    ):
+        apart = Apart(kept)
+        apart(bare_network, *common, size.batch, *rest)
+        sides.append(Side(name, partial(apart, bare_network, *common, count, *rest), rounds, least))
+    return sides
 
 
 def judged(
@@ -184,7 +197,7 @@ def judged(
         others = {
             name: spent
             for name, spent in seconds.items()
-            if name in (ours(precision), bare(precision)) or name.startswith("yardstick")
+            if name == ours(precision) or name.startswith((bare(precision), "yardstick"))
         }
         bars = {PLAIN: plain_bar[precision], bare(precision): BARE_BAR}
         rows += compared(part, n, others, ours(precision), bars)

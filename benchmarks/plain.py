@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from multiprocessing import get_context, set_start_method
 from pathlib import Path
@@ -20,19 +21,30 @@ from bare import Inference, Training
 from measure import timed
 from torch import Tensor
 
-from stages.resources import thread_limit
+from stages.resources import kept_memory, thread_limit
+
+_KEPT = ExitStack()
 
 
 class Apart:
-    """Calls functions of this module, one after the other, in a process that lives until the end."""
+    """Calls functions of this module, one after the other, in a process that lives until the end.
 
-    def __init__(self) -> None:
-        # A spawned process would spawn its loaders too, which costs the plain loop ten seconds at each start.
-        loaders = {"initializer": set_start_method, "initargs": ("fork", True)}
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), **loaders)
+    Args:
+        kept: that process keeps freed memory after all.
+    """
+
+    def __init__(self, kept: bool = False) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin, initargs=(kept,))
 
     def __call__(self, function: Callable[..., float], *arguments: Any) -> float:
         return self._pool.submit(function, *arguments).result()
+
+
+def _begin(kept: bool) -> None:
+    # A spawned process would spawn its loaders too, which costs the plain loop ten seconds at each start.
+    set_start_method("fork", force=True)
+    if kept:
+        _KEPT.enter_context(kept_memory())
 
 
 def features(options: yardstick.Options, folder: Path, threads: int) -> float:
