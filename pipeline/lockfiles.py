@@ -26,7 +26,7 @@ def keep_lock(folder: Path) -> None:
 def restore_lock(folder: Path) -> None:
     """Puts the kept dvc.lock back where a kill has cut the current one short."""
     lock = folder / "dvc.lock"
-    if not lock.exists() or not _cut_short(folder):
+    if not lock.exists() or _whole_lock(folder) is not None:
         return
     if (folder / PREVIOUS).exists():
         beside = folder / "dvc.lock.new"
@@ -49,17 +49,18 @@ def recorded_stages(folder: Path) -> dict[str, Any]:
     """What a folder's dvc.lock records, or the kept one where it is cut short; by stage."""
     if not (folder / "dvc.lock").exists():
         return {}
-    return readable_lock(folder / (PREVIOUS if _cut_short(folder) else "dvc.lock")) or {}
+    found = _whole_lock(folder)
+    return found if found is not None else readable_lock(folder / PREVIOUS) or {}
 
 
-def _cut_short(folder: Path) -> bool:
+def _whole_lock(folder: Path) -> dict[str, Any] | None:
+    """The stages of a folder's dvc.lock, or None where it is cut short."""
     lock, previous = folder / "dvc.lock", folder / PREVIOUS
-    if readable_lock(lock) is None:
-        return True
+    stages = readable_lock(lock)
     # What is left may be a valid lock of fewer files: then it is the beginning of the kept one.
-    if not previous.exists() or previous.stat().st_size <= lock.stat().st_size:
-        return False
-    return previous.read_bytes().startswith(lock.read_bytes())
+    if stages is None or not previous.exists() or previous.stat().st_size <= lock.stat().st_size:
+        return stages
+    return None if previous.read_bytes().startswith(lock.read_bytes()) else stages
 
 
 def readable_lock(path: Path) -> dict[str, Any] | None:
