@@ -20,15 +20,27 @@ ENDINGS = (b".jpg", b".jpeg", b".jpe", b".png", b".webp", b".bmp", b".tif", b".t
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture: its `name` as recorded, the `path` that opens it, its size and mtime."""
+    """A picture: its `name` as recorded, the `base` that it is relative to, its size and mtime.
+
+    There may be millions: what can be said from these is not kept.
+    """
 
     name: bytes
-    path: bytes
+    base: bytes
     size: int
     mtime_ns: int
+    listed: bool = False
 
-    folder: bytes | None = None
-    """The first folder level of the name: the class, as torchvision's ImageFolder has it; none in a list."""
+    @property
+    def path(self) -> bytes:
+        """What opens it."""
+        return os.path.join(self.base, self.name)
+
+    @property
+    def folder(self) -> bytes | None:
+        """The first folder level of the name: the class, as torchvision's ImageFolder has it; none in a list."""
+        first, separator, _ = self.name.partition(b"/")
+        return first if separator and not self.listed else None
 
 
 @dataclass
@@ -70,7 +82,7 @@ def list_source(source: Path) -> Listing:
 def _list_folder(top: bytes) -> Listing:
     listing = Listing()
     seen_folders: set[tuple[int, int]] = set()
-    seen_files: set[tuple[int, int]] = set()
+    seen_files: set[int] = set()
     links: list[bytes] = []
     # Real folders first, so that a file that a link leads to as well is known by its real name.
     pending = [b""]
@@ -97,13 +109,13 @@ def _list_folder(top: bytes) -> Listing:
             elif child.is_dir():
                 pending.append(name)
             elif child.is_file():
-                _add(listing, name, child.path, child.stat(), seen_files)
+                _add(listing, top, name, child.stat(), seen_files)
     listing.entries.sort(key=lambda entry: entry.name)
     listing.rejected.sort()
     return listing
 
 
-def _follow(top: bytes, name: bytes, listing: Listing, pending: list[bytes], seen: set[tuple[int, int]]) -> None:
+def _follow(top: bytes, name: bytes, listing: Listing, pending: list[bytes], seen: set[int]) -> None:
     path = os.path.join(top, name)
     try:
         status = os.stat(path)
@@ -113,19 +125,22 @@ def _follow(top: bytes, name: bytes, listing: Listing, pending: list[bytes], see
         return
     if os.path.isdir(path):
         pending.append(name)
-    elif (status.st_dev, status.st_ino) not in seen:
-        _add(listing, name, path, status, seen)
+    elif _number(status) not in seen:
+        _add(listing, top, name, status, seen)
 
 
-def _add(listing: Listing, name: bytes, path: bytes, status: os.stat_result, seen: set[tuple[int, int]]) -> None:
+def _number(status: os.stat_result) -> int:
+    """Device and inode in one, since a set of pairs takes three times the memory."""
+    return status.st_dev << 64 | status.st_ino
+
+
+def _add(listing: Listing, top: bytes, name: bytes, status: os.stat_result, seen: set[int]) -> None:
     if not name.lower().endswith(ENDINGS):
         ending = os.path.splitext(name)[1].decode(errors="backslashreplace")
         listing.ignored[ending or "no ending"] += 1
         return
-    seen.add((status.st_dev, status.st_ino))
-    first, separator, _ = name.partition(b"/")
-    folder = first if separator else None
-    listing.entries.append(Entry(name, path, status.st_size, status.st_mtime_ns, folder))
+    seen.add(_number(status))
+    listing.entries.append(Entry(name, top, status.st_size, status.st_mtime_ns))
 
 
 def _list_file(source: Path) -> Listing:
@@ -142,9 +157,8 @@ def _list_file(source: Path) -> Listing:
             listing.rejected.append((name, f"line {number}: repeats line {first_line[name]}"))
             continue
         first_line[name] = number
-        path = os.path.join(base, name)
         try:
-            status = os.stat(path)
+            status = os.stat(os.path.join(base, name))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             listing.rejected.append((name, f"line {number}: {reason}"))
@@ -152,7 +166,7 @@ def _list_file(source: Path) -> Listing:
         if not stat.S_ISREG(status.st_mode):
             listing.rejected.append((name, f"line {number}: is no file"))
             continue
-        listing.entries.append(Entry(name, path, status.st_size, status.st_mtime_ns))
+        listing.entries.append(Entry(name, base, status.st_size, status.st_mtime_ns, listed=True))
     return listing
 
 

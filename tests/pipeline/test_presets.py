@@ -25,7 +25,7 @@ from stages.resolution import resolve
 def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:
     """As many entries as asked for, all of one small picture."""
     Image.new("RGB", size, "red").save(path)
-    return Listing([Entry(b"a.png", os.fsencode(path), 1, 1)] * count)
+    return Listing([Entry(os.fsencode(path.name), os.fsencode(path.parent), 1, 1)] * count)
 
 
 def fitted(listing: Listing, preset: str = "fit", device: str = "cpu") -> RunParams:
@@ -61,21 +61,21 @@ def test_the_size_is_the_median_short_side(tmp_path):
     for i, size in enumerate([(100, 300), (120, 90), (200, 110), (1000, 1000), (10, 10)]):
         path = tmp_path / f"{i}.png"
         Image.new("RGB", size).save(path)
-        entries.append(Entry(path.name.encode(), os.fsencode(path), 1, 1))
+        entries.append(Entry(path.name.encode(), os.fsencode(tmp_path), 1, 1))
     (tmp_path / "broken.png").write_bytes(b"nothing")
-    entries.append(Entry(b"broken.png", os.fsencode(tmp_path / "broken.png"), 1, 1))
+    entries.append(Entry(b"broken.png", os.fsencode(tmp_path), 1, 1))
     assert median_short_side(Listing(entries)) == 100
 
 
 def test_a_large_picture_is_looked_at_without_a_warning(tmp_path):
     path = tmp_path / "large.png"
     Image.new("1", (12000, 8000)).save(path)
-    assert median_short_side(Listing([Entry(b"large.png", os.fsencode(path), 1, 1)])) == 8000
+    assert median_short_side(Listing([Entry(b"large.png", os.fsencode(tmp_path), 1, 1)])) == 8000
 
 
 def test_a_folder_of_unreadable_pictures_is_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
-    listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path / "broken.png"), 1, 1)])
+    listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path), 1, 1)])
     with pytest.raises(Refusal, match=r"none of the 1 pictures .*such as .*broken.png; give another folder"):
         fitting(listing, "fit", "cpu")
 
