@@ -30,7 +30,7 @@ from stages.runner import run_stage
 
 REVISION = 2
 
-MANIFEST_ROWS = 1 << 13
+MANIFEST_ROWS = 1 << 11
 """Pictures whose lines of the manifest are in memory at once, at least."""
 
 
