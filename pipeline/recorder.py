@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class Recorder:
         logging.getLogger("dvc").setLevel(logging.ERROR)
         self.root = root
         self.repo = Repo(str(root))
-        # The stage last asked for: to be recorded it need not be parsed again, which takes longer than hashing.
-        self._last: tuple[str, Any] | None = None
+        # The folder last asked for: parsing its files takes longer than all else that DVC does for its stages.
+        self._loaded: _Loaded | None = None
 
     def close(self) -> None:
         self.repo.close()
@@ -64,20 +65,40 @@ class Recorder:
             self.repo.lock.unlock()
 
     def _stage(self, node: Node) -> Any:
-        plan = self.root / node.folder / "dvc.yaml"
-        try:
-            stage = self.repo.stage.load_one(str(plan), node.stage)
-        except DvcException as error:
-            raise Refusal(
-                f"{plan} cannot be read ({_one_line(error)}): `python -m pipeline plan --run NAME` writes it anew"
-            ) from None
-        self._last = node.id, stage
-        return stage
+        folder = self.root / node.folder
+        loaded = self._loaded
+        if (
+            loaded is None
+            or loaded.folder != folder
+            or loaded.written != _written(folder)
+            or node.stage not in loaded.stages
+        ):
+            self._loaded = None
+            restore_lock(folder)
+            try:
+                stages = {stage.name: stage for stage in self.repo.stage.load_file(str(folder / "dvc.yaml"))}
+            except DvcException as error:
+                raise _unplanned(node, _one_line(error)) from None
+            self._loaded = loaded = _Loaded(folder, _written(folder), stages)
+        if node.stage not in loaded.stages:
+            raise _unplanned(node, f"no stage {node.stage}")
+        return loaded.stages[node.stage]
+
+    @contextmanager
+    def _recorded(self, node: Node) -> Iterator[Any]:
+        """The stage, for its new record."""
+        stage, loaded = self._stage(node), self._loaded
+        assert loaded is not None
+        # A failure in between leaves nothing to trust, and what was recorded is read anew if it is asked for again.
+        self._loaded = None
+        yield stage
+        keep_lock(loaded.folder)
+        others = {name: other for name, other in loaded.stages.items() if name != node.stage}
+        self._loaded = _Loaded(loaded.folder, _written(loaded.folder), others)
 
     def changed(self, node: Node) -> bool:
         """Whether the stage must run: never recorded, or its inputs, parameters or outputs changed."""
         with self._locked():
-            restore_lock(self.root / node.folder)
             return bool(self._stage(node).changed())
 
     def clear(self, node: Node) -> None:
@@ -104,17 +125,16 @@ class Recorder:
             # DVC logs that it could not copy into its cache, goes on, and asks to delete what it did not save.
             if needed > shutil.disk_usage(self.root).free:
                 raise OSError(ENOSPC, "no space for .dvc/cache")
-            stage = self._last[1] if self._last and self._last[0] == node.id else self._stage(node)
             try:
-                stage.save(run_cache=False)
-                stage.commit()
-                stage.dump(update_pipeline=False)
+                with self._recorded(node) as stage:
+                    stage.save(run_cache=False)
+                    stage.commit()
+                    stage.dump(update_pipeline=False)
             except DvcException as error:
                 raise Refusal(
                     f"{node.id} is published, and DVC could not record it ({_one_line(error)}): mend that, then give "
                     "the same command again"
                 ) from None
-            keep_lock(folder)
 
     def record_guard(self, node: Node, expected: Mapping[str, str]) -> None:
         """Records a pruned epoch's guard alone in its dvc.lock.
@@ -127,9 +147,7 @@ class Recorder:
         """
         folder = self.root / node.folder
         lock = folder / "dvc.lock"
-        with space_told(lock, lock.stat().st_size), self._locked():
-            restore_lock(folder)
-            stage = self._stage(node)
+        with space_told(lock, lock.stat().st_size), self._locked(), self._recorded(node) as stage:
             try:
                 stage.save(run_cache=False)
             except DvcException as error:
@@ -145,7 +163,33 @@ class Recorder:
             stage.dump(update_pipeline=False)
             # DVC leaves the entries of the stages that are gone.
             keep_entry(folder, node.stage)
-            keep_lock(folder)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The stages of a folder's dvc.yaml, and when its files were written."""
+
+    folder: Path
+    written: tuple[tuple[int, int, int] | None, ...]
+    stages: dict[str, Any]
+
+
+def _written(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    return tuple(_stamp(folder / name) for name in ("dvc.yaml", "dvc.lock"))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _unplanned(node: Node, why: str) -> Refusal:
+    return Refusal(
+        f"{node.folder}/dvc.yaml cannot be read ({why}): `python -m pipeline plan --run NAME` writes it anew"
+    )
 
 
 def _one_line(error: Exception) -> str:
