@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, Literal
 
 from pipeline.lockfiles import recorded_stages
@@ -171,24 +173,32 @@ class Inspector:
 
 
 def _relative(path: str, folder: str) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
+    # Both start at the root: as absolute paths they need no look at the working directory.
+    return posixpath.relpath(f"/{path}", f"/{folder}")
 
 
 def _untouched(path: Path, recorded: dict[str, Any], written: int) -> bool:
     total = count = 0
     try:
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        for file in files:
-            stat = file.stat()
+        for stat in _files(path):
             if max(stat.st_mtime_ns, stat.st_ctime_ns) > written:
                 return False
             total += stat.st_size
             count += 1
     except OSError:
         return False
-    if path.is_dir() and count != recorded.get("nfiles", count):
-        return False
-    return count > 0 and total == recorded.get("size")
+    return count > 0 and count == recorded.get("nfiles", count) and total == recorded.get("size")
+
+
+def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:
+    """Of a file, or of every file in a folder."""
+    found = os.stat(path)
+    if not S_ISDIR(found.st_mode):
+        yield found
+        return
+    with os.scandir(path) as entries:
+        for entry in entries:
+            yield from _files(entry.path)
 
 
 def md5(path: Path) -> str | None:
