@@ -92,7 +92,7 @@ def engine(pictures: Pictures) -> list[Row]:
     rows.append(whole(few))
     rows += commands(many.project, size, f"{size.epochs} planned epochs, {many.done} done")
     if size.finish:
-        rows += finished(many, size, seconds[names[0]])
+        rows += finished(many, size, rounds)
     else:
         many.close()
     return [*rows, *hashing(folder, size)]
@@ -124,34 +124,33 @@ def commands(project: Project, size: Size, n: str) -> list[Row]:
     return rows
 
 
-def finished(many: Tiny, size: Size, few: list[float]) -> list[Row]:
-    """The last epochs, and `dvc repro` where everything is up to date; of fewer epochs where time does not allow all.
-
-    Args:
-        few: overhead a stage of the run of few epochs.
-    """
+def finished(many: Tiny, size: Size, rounds: int) -> list[Row]:
+    """The last epochs, and commands that find everything up to date; of fewer epochs where time does not allow all."""
     deadline = time.monotonic() + size.seconds
-    overhead = []
-    while many.done < many.epochs and time.monotonic() < deadline:
-        overhead.append(many.next_epoch())
+    while many.done < many.epochs - rounds and time.monotonic() < deadline:
+        many.next_epoch()
         if many.done % 50 == 0:
             tell(f"  {many.done} of {many.epochs} tiny epochs")
+    few = Tiny(many.project.root.parent / "first", FEW)
+    first, last = "the first epochs", "the last epochs"
+    seconds = interleaved([Side(first, few.next_epoch), Side(last, many.next_epoch)], rounds)
+    few.close()
     many.close()
     project = many.project
     run(project.root, Request("demo", epochs=many.done, yes=True), project.report)
     n = f"{many.done} finished epochs"
     repro = project.command("dvc", "repro", "--quiet")
+    again = project.command("python", "-m", "pipeline", "run")
     status = [project.command("python", "-m", "pipeline", "status") for _ in range(3)]
     # Fewer epochs than were planned decide nothing.
     whole = many.done == many.epochs
     note = "" if whole else f"stopped after {size.seconds:.0f} s: --seconds allows more"
-    last = overhead[-len(few) :]
-    # Minutes lie between the two: these rounds took no turns.
-    growth = [spent / float(np.median(few)) for spent in last]
+    growth = [b / a for a, b in zip(seconds[first], seconds[last], strict=True)]
     return [
-        limited("engine", "overhead a stage, the last epochs", n, last, "s", STAGE_BAR if whole else None, note),
-        limited("engine", f"the last epochs over those of {FEW}", n, growth, "×", GROWTH_BAR if whole else None, note),
+        limited("engine", f"overhead a stage, {last}", n, seconds[last], "s", STAGE_BAR if whole else None, note),
+        limited("engine", f"{last} over the first of {FEW}", n, growth, "×", GROWTH_BAR if whole else None, note),
         limited("engine", "dvc repro, up to date", n, [repro], "s", REPRO_BAR if whole else None, note),
+        limited("engine", "pipeline run, up to date", n, [again], "s", None, note),
         limited("engine", "pipeline status", n, status, "s", STATUS_BAR if whole else None, note),
     ]
 

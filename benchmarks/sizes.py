@@ -42,7 +42,7 @@ class Size:
     memory_labels: int = 320_000
     memory_clustered: int = 50_000
     huge_rows: int | None = None
-    seconds: float = 480.0
+    seconds: float = 900.0
 
     @property
     def dim(self) -> int:
