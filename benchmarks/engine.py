@@ -142,6 +142,9 @@ def finished(many: Tiny, size: Size, rounds: int) -> list[Row]:
     repro = project.command("dvc", "repro", "--quiet")
     again = project.command("python", "-m", "pipeline", "run")
     status = [project.command("python", "-m", "pipeline", "status") for _ in range(3)]
+    kept = ("--set", "retain.last=3", "--set", "retain.every=50")
+    pruning = project.command("python", "-m", "pipeline", "prune", *kept)
+    pruned = project.command("dvc", "repro", "--quiet")
     # Fewer epochs than were planned decide nothing.
     whole = many.done == many.epochs
     note = "" if whole else f"stopped after {size.seconds:.0f} s: --seconds allows more"
@@ -152,6 +155,8 @@ def finished(many: Tiny, size: Size, rounds: int) -> list[Row]:
         limited("engine", "dvc repro, up to date", n, [repro], "s", REPRO_BAR if whole else None, note),
         limited("engine", "pipeline run, up to date", n, [again], "s", None, note),
         limited("engine", "pipeline status", n, status, "s", STATUS_BAR if whole else None, note),
+        limited("engine", "pipeline prune, to the last 3 and each 50th", n, [pruning], "s", None, note),
+        limited("engine", "dvc repro, up to date and pruned", n, [pruned], "s", None, note),
     ]
 
 
