@@ -1,6 +1,8 @@
 # `make run` and `make test` set up everything in .venv first; nothing outside this folder is touched.
 PYTHON ?= python3
 SHELL := /bin/bash
+# A file's tests stay in one process, for the fixtures that they share. Threads that spin would take the other's core.
+PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help install run test test-all learn bench bench-quick check format lock clean
@@ -30,10 +32,10 @@ run: install  ## the demo end to end, then a dvc repro that finds nothing to do
 	@echo "  python -m pipeline run --run mine --images FOLDER --epochs 10"
 
 test: install  ## the tests, 10 minutes at most on two cores
-	python -m pytest
+	$(PYTEST)
 
 test-all: install  ## all tests: kills, DVC edits, the command line as a user has it
-	python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 learn: install  ## proof that the demo learns: three seeds, controls, the table of docs/results.md
 	python benchmarks/learn.py
