@@ -39,7 +39,7 @@ def _clusters(job: Job) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     with readable(path), pq.ParquetFile(path) as file:
         clusters = np.empty(file.metadata.num_rows, np.int32)
         start = 0
-        for batch in file.iter_batches(BLOCK, columns=["cluster"]):
+        for batch in file.iter_batches(BLOCK, columns=["cluster"], use_threads=False):
             block = clusters[start : start + len(batch)]
             block[:] = batch.column(0)
             count = np.bincount(block, minlength=len(sizes))
