@@ -37,7 +37,7 @@ class Engine:
     def __enter__(self) -> Engine:
         if self.run is not None:
             self._held.enter_context(only_writer(self.root / run_folder(self.run), f"run {self.run}"))
-        self.recorder = Recorder(self.root)
+        self.recorder = Recorder(self.root, self.report.say)
         self._held.callback(self.recorder.close)
         return self
 

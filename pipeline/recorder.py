@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -25,8 +25,7 @@ from stages.errors import Refusal
 from stages.nodes import Node
 from stages.publish import space_told
 
-LOCK_SECONDS = 60.0
-"""How long to wait for another DVC command to let go of the repository."""
+T = TypeVar("T")
 
 
 class Recorder:
@@ -34,11 +33,12 @@ class Recorder:
 
     Args:
         root: the project's root.
+        tell: told when another DVC command must be waited for.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tell: Callable[[str], None] = lambda _: None) -> None:
         logging.getLogger("dvc").setLevel(logging.ERROR)
-        self.root = root
+        self.root, self.tell = root, tell
         self.repo = Repo(str(root))
         # The folder last asked for: parsing its files takes longer than all else that DVC does for its stages.
         self._loaded: _Loaded | None = None
@@ -46,23 +46,24 @@ class Recorder:
     def close(self) -> None:
         self.repo.close()
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        deadline = time.monotonic() + LOCK_SECONDS
+    def _locked(self, work: Callable[[], T]) -> T:
+        """What `work` returns, done when no other DVC command holds the repository, or a file that it needs.
+
+        However long that takes: a run must not lose a stage to a `dvc push`. The locks of a process that died are free.
+        """
+        told = False
         while True:
             try:
                 self.repo.lock.lock()
-                break
+                try:
+                    return work()
+                finally:
+                    self.repo.lock.unlock()
             except LockError:
-                if time.monotonic() > deadline:
-                    raise Refusal(
-                        "another DVC command holds the repository; wait until it has ended, then again"
-                    ) from None
+                if not told:
+                    self.tell("another DVC command holds the repository: waiting until it has ended")
+                    told = True
                 time.sleep(0.1)
-        try:
-            yield
-        finally:
-            self.repo.lock.unlock()
 
     def _stage(self, node: Node) -> Any:
         folder = self.root / node.folder
@@ -75,11 +76,13 @@ class Recorder:
         ):
             self._loaded = None
             restore_lock(folder)
+            # Before they are read: what is written meanwhile is read again.
+            written = _written(folder)
             try:
                 stages = {stage.name: stage for stage in self.repo.stage.load_file(str(folder / "dvc.yaml"))}
             except DvcException as error:
                 raise _unplanned(node, _one_line(error)) from None
-            self._loaded = loaded = _Loaded(folder, _written(folder), stages)
+            self._loaded = loaded = _Loaded(folder, written, stages)
         if node.stage not in loaded.stages:
             raise _unplanned(node, f"no stage {node.stage}")
         return loaded.stages[node.stage]
@@ -94,15 +97,38 @@ class Recorder:
         yield stage
         keep_lock(loaded.folder)
         others = {name: other for name, other in loaded.stages.items() if name != node.stage}
-        self._loaded = _Loaded(loaded.folder, _written(loaded.folder), others)
+        self._loaded = _Loaded(loaded.folder, (loaded.written[0], _written(loaded.folder)[1]), others)
 
     def changed(self, node: Node) -> bool:
         """Whether the stage must run: never recorded, or its inputs, parameters or outputs changed."""
-        with self._locked():
-            return bool(self._stage(node).changed())
+
+        def work() -> bool:
+            stage = self._stage(node)
+            if not stage.changed():
+                return False
+            if stage.changed_stage() or stage.changed_deps() or any(out.workspace_status() for out in stage.outs):
+                return True
+            # Only .dvc/cache lacks what the stage made: that is no reason to make it again.
+            try:
+                stage.commit()
+            except LockError:
+                raise
+            except DvcException as error:
+                raise Refusal(
+                    f"{node.id} is missing in .dvc/cache, and DVC could not put it back ({_one_line(error)}): mend "
+                    "that, then give the same command again"
+                ) from None
+            return False
+
+        return self._locked(work)
 
     def clear(self, node: Node) -> None:
-        """Removes the stage's outputs, as DVC does before it runs one, but those that persist."""
+        """Removes the stage's outputs, as DVC does before it runs one, but those that persist.
+
+        Raises:
+            Refusal: DVC does not know the stage: what it made could not be recorded. Nothing is removed.
+        """
+        self._locked(lambda: self._stage(node))
         for out in node.outs.values():
             path = self.root / out.path
             if out.kind == "persistent" or out.kept:
@@ -121,7 +147,8 @@ class Recorder:
         lock = folder / "dvc.lock"
         cached = [self.root / out.path for out in node.outs.values() if out.kind == "cached"]
         needed = sum(path.stat().st_size for path in [lock, *cached] if path.is_file())
-        with space_told(lock, needed), self._locked():
+
+        def work() -> None:
             # DVC logs that it could not copy into its cache, goes on, and asks to delete what it did not save.
             if needed > shutil.disk_usage(self.root).free:
                 raise OSError(ENOSPC, "no space for .dvc/cache")
@@ -130,11 +157,16 @@ class Recorder:
                     stage.save(run_cache=False)
                     stage.commit()
                     stage.dump(update_pipeline=False)
+            except LockError:
+                raise
             except DvcException as error:
                 raise Refusal(
                     f"{node.id} is published, and DVC could not record it ({_one_line(error)}): mend that, then give "
                     "the same command again"
                 ) from None
+
+        with space_told(lock, needed):
+            self._locked(work)
 
     def record_guard(self, node: Node, expected: Mapping[str, str]) -> None:
         """Records a pruned epoch's guard alone in its dvc.lock.
@@ -147,22 +179,31 @@ class Recorder:
         """
         folder = self.root / node.folder
         lock = folder / "dvc.lock"
-        with space_told(lock, lock.stat().st_size), self._locked(), self._recorded(node) as stage:
-            try:
-                stage.save(run_cache=False)
-            except DvcException as error:
-                raise Refusal(f"{node.folder} is not pruned: {error}; `python -m pipeline verify` names it") from None
-            for out in stage.outs:
-                name = Path(out.fspath).name
-                if out.hash_info.value != expected.get(name):
+
+        def work() -> None:
+            with self._recorded(node) as stage:
+                try:
+                    stage.save(run_cache=False)
+                except LockError:
+                    raise
+                except DvcException as error:
                     raise Refusal(
-                        f"{node.folder}/{name} is not what was recorded: it is not pruned; `python -m pipeline "
-                        f"verify --run {node.run}` names what differs"
-                    )
-            stage.commit()
-            stage.dump(update_pipeline=False)
-            # DVC leaves the entries of the stages that are gone.
-            keep_entry(folder, node.stage)
+                        f"{node.folder} is not pruned: {error}; `python -m pipeline verify` names it"
+                    ) from None
+                for out in stage.outs:
+                    name = Path(out.fspath).name
+                    if out.hash_info.value != expected.get(name):
+                        raise Refusal(
+                            f"{node.folder}/{name} is not what was recorded: it is not pruned; `python -m pipeline "
+                            f"verify --run {node.run}` names what differs"
+                        )
+                stage.commit()
+                stage.dump(update_pipeline=False)
+                # DVC leaves the entries of the stages that are gone.
+                keep_entry(folder, node.stage)
+
+        with space_told(lock, lock.stat().st_size):
+            self._locked(work)
 
 
 @dataclass(frozen=True)
@@ -187,9 +228,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _unplanned(node: Node, why: str) -> Refusal:
-    return Refusal(
-        f"{node.folder}/dvc.yaml cannot be read ({why}): `python -m pipeline plan --run NAME` writes it anew"
-    )
+    plan = f"python -m pipeline plan --run {node.run or 'NAME'}"
+    return Refusal(f"{node.folder}/dvc.yaml cannot be read ({why}): `{plan}` writes it anew")
 
 
 def _one_line(error: Exception) -> str:

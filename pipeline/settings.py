@@ -89,7 +89,7 @@ class Settings:
             raise Refusal(f"--set {assignment}: write it as --set key=value, such as --set train.lr=0.1")
         try:
             value = YAML(typ="safe").load(text) if text.strip() else None
-        except YAMLError:
+        except (YAMLError, ValueError):
             value = text
         self.put(key if key.startswith("datasets.") else f"runs.{run}.{key}", value)
 

@@ -191,14 +191,15 @@ def _untouched(path: Path, recorded: dict[str, Any], written: int) -> bool:
 
 
 def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:
-    """Of a file, or of every file in a folder."""
+    """Of a file, or of every file in a folder; links to folders are not followed."""
     found = os.stat(path)
     if not S_ISDIR(found.st_mode):
         yield found
         return
     with os.scandir(path) as entries:
         for entry in entries:
-            yield from _files(entry.path)
+            if not (entry.is_symlink() and entry.is_dir()):
+                yield from _files(entry.path)
 
 
 def md5(path: Path) -> str | None:

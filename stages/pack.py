@@ -28,10 +28,10 @@ from stages.params import MOST_ASPECT, DatasetParams
 from stages.publish import make_folder, remove, write_bytes, write_frames, write_json, write_parquet
 from stages.runner import run_stage
 
-REVISION = 2
+REVISION = 3
 
 MANIFEST_ROWS = 1 << 11
-"""Pictures whose lines of the manifest are in memory at once, at least."""
+"""Pictures whose lines of the manifest are in memory at once, at least; another number is another REVISION."""
 
 
 def pack(job: Job) -> None:

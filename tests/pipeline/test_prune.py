@@ -107,8 +107,7 @@ def assert_clean(project: Project) -> None:
     """Nothing to do for DVC, nor for us."""
     assert set(states(project).values()) == {"done"}
     recorder = Recorder(project.root)
-    with recorder._locked():
-        names = {stage.addressing for stage in recorder.repo.index.stages if stage.changed()}
+    names = recorder._locked(lambda: {stage.addressing for stage in recorder.repo.index.stages if stage.changed()})
     recorder.close()
     assert names == set()
 
