@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.guards import guards
 from pipeline.lockfiles import recorded_stages
 from stages.artifacts import load_yaml
 from stages.errors import Refusal
@@ -148,9 +150,10 @@ def write_dataset(root: Path, dataset: DatasetParams) -> None:
 
 
 def write_run(root: Path, params: RunParams) -> Planned:
-    """Plans a run: writes what is missing, and never the dvc.yaml of an epoch that is recorded, pruned or not.
+    """Plans a run: writes what is missing or cannot be read, and else no dvc.yaml of an epoch that is recorded.
 
-    An epoch whose guard is not recorded, since a kill came between, gets its stages back.
+    An epoch whose guard is not recorded, since a kill came between, gets its stages back; one whose recorded guard
+    is gone, since git brought back an older dvc.yaml, gets its guard.
 
     Epochs beyond the last that hold no record are removed from the plan.
 
@@ -160,12 +163,16 @@ def write_run(root: Path, params: RunParams) -> Planned:
     done = refuse_other_plan(root, params)
     planned = Planned()
     files: dict[str, str] = {}
+    guarded = guards(root, params)
     for epoch in own_epochs(params):
-        file = epoch_yaml(params, epoch)
-        if epoch in done and not half_pruned(root / epoch_folder(params.run, epoch)):
-            planned.kept += 1
+        folder = root / epoch_folder(params.run, epoch)
+        stages = _planned_stages(folder) if epoch in done else None
+        if epoch in guarded and (stages is None or PRUNED not in stages):
+            files |= guard_yaml(guarded[epoch])
+        elif stages is None or half_pruned(folder):
+            files |= epoch_yaml(params, epoch)
         else:
-            files |= file
+            planned.kept += 1
     files |= final_yaml(params) | run_yaml(params)
     for folder in sorted((root / run_folder(params.run) / "epochs").glob("*")):
         if folder.name.isdigit() and int(folder.name) > params.epochs and (folder / "dvc.yaml").exists():
@@ -211,14 +218,30 @@ def _refuse_fewer(done: list[int], params: RunParams) -> None:
 
 
 def _refuse_other_structure(root: Path, params: RunParams, epoch: int) -> None:
-    path = root / epoch_folder(params.run, epoch) / "dvc.yaml"
-    planned = load_yaml(path)["stages"]
-    if not is_planned(params, epoch, planned):
+    folder = root / epoch_folder(params.run, epoch)
+    stages: Mapping[str, Any] | None = _planned_stages(folder)
+    if stages is None:
+        # Its dvc.yaml will be written again: what is recorded, perhaps not all of the epoch, tells.
+        stages = recorded_stages(folder)
+        same = set(stages) <= {PRUNED, *(node.stage for node in epoch_nodes(params, epoch))}
+    else:
+        same = is_planned(params, epoch, stages)
+    if not same:
         raise Refusal(
             f"params.yaml: cluster.every: epoch {epoch} of run {params.run} is recorded with the stages "
-            f"{', '.join(sorted(planned))}; `python -m pipeline branch --from {params.run}@{epoch - 1} "
+            f"{', '.join(sorted(stages))}; `python -m pipeline branch --from {params.run}@{epoch - 1} "
             f"--run NAME --set cluster.every={params.cluster.every}`"
         )
+
+
+def _planned_stages(folder: Path) -> dict[str, Any] | None:
+    """The stages of a folder's dvc.yaml, or None where it is missing, damaged or empty."""
+    try:
+        content = load_yaml(folder / "dvc.yaml")
+    except Refusal:
+        return None
+    stages = content.get("stages") if isinstance(content, dict) else None
+    return stages if isinstance(stages, dict) and stages and all(isinstance(s, dict) for s in stages.values()) else None
 
 
 def _write(root: Path, files: dict[str, str], planned: Planned) -> None:

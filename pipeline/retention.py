@@ -13,20 +13,19 @@ Written in the order dvc.yaml, dvc.lock, then deleted: `write_run` takes back a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.lockfiles import PREVIOUS, recorded_stages
+from pipeline.guards import guards
+from pipeline.lockfiles import recorded_stages
 from pipeline.plan import guard_yaml
 from stages.artifacts import spans
 from stages.errors import Refusal
-from stages.folders import epoch_folder, own_epochs
 from stages.graph import epoch_nodes, pruned_node
 from stages.nodes import PRUNED, Node
 from stages.params import RetainParams, RunParams
-from stages.pruned import MARK
 from stages.publish import remove, write_bytes
 
 if TYPE_CHECKING:
@@ -47,34 +46,6 @@ def described(params: RunParams) -> str:
         return "every epoch stays whole"
     every = f" and each {retain.every}th" if retain.every else ""
     return f"the last {retain.last}{every} stay whole"
-
-
-def guards(root: Path, params: RunParams) -> dict[int, Node]:
-    """The guard of each epoch that is pruned, as its dvc.lock records it."""
-    found = {}
-    for epoch in own_epochs(params):
-        folder = root / epoch_folder(params.run, epoch)
-        # Where a kill cut the lock short, the kept one tells; only what mentions a guard is parsed.
-        if any(_mentions_guard(folder / name) for name in ("dvc.lock", PREVIOUS)):
-            entry = recorded_stages(folder).get(PRUNED)
-            if entry is not None:
-                found[epoch] = _recorded_node(params, epoch, entry)
-    return found
-
-
-def _mentions_guard(lock: Path) -> bool:
-    try:
-        return MARK.encode() in lock.read_bytes()
-    except OSError:
-        return False
-
-
-def _recorded_node(params: RunParams, epoch: int, entry: Mapping[str, Any]) -> Node:
-    deps = {Path(dep["path"]).name for dep in entry.get("deps", [])}
-    outs = {out["path"] for out in entry.get("outs", [])}
-    node = pruned_node(params, epoch, network="checkpoint.pt" in deps, checkpoint="checkpoint.pt" in outs)
-    keys = (key for values in entry.get("params", {}).values() for key in values)
-    return replace(node, params=tuple(keys))
 
 
 @dataclass

@@ -16,8 +16,8 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any, Literal
 
+from pipeline.guards import guards
 from pipeline.lockfiles import recorded_stages
-from pipeline.retention import guards
 from stages.artifacts import load_yaml
 from stages.errors import Refusal
 from stages.folders import epoch_folder

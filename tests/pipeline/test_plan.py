@@ -320,6 +320,18 @@ def test_the_dvc_yaml_of_a_recorded_epoch_is_never_rewritten(finished_copy, monk
     assert differ == {"data/runs/demo/final/dvc.yaml"}
 
 
+@pytest.mark.parametrize("left", [None, "", "stages: {}\n", "a: {}\n", "stages: [", "stages: {cluster: }\n"])
+def test_a_dvc_yaml_that_is_missing_or_damaged_is_written_again(finished_copy, left):
+    path = finished_copy.run_path("epochs/0001/dvc.yaml")
+    before = path.read_bytes()
+    if left is None:
+        path.unlink()
+    else:
+        path.write_text(left)
+    assert "nothing to do" in finished_copy.run()
+    assert path.read_bytes() == before
+
+
 def test_an_epoch_that_is_not_recorded_follows_the_program(make_project, monkeypatch):
     project = make_project()
     monkeypatch.setitem(nodes.PARAMS, "whiten", ("whiten", "workers"))
@@ -343,6 +355,13 @@ def test_epochs_planned_and_never_begun_leave_the_plan_when_fewer_are_asked_for(
     project.edit({"epochs": 1})
     project.plan()
     assert [path.name for path in sorted(project.run_path("epochs").iterdir())] == ["0001"]
+
+
+def test_another_cluster_every_is_refused_where_a_dvc_yaml_is_missing_too(finished_copy):
+    finished_copy.run_path("epochs/0002/dvc.yaml").unlink()
+    finished_copy.edit({"cluster": {"every": 2}})
+    with pytest.raises(Refusal, match=r"cluster\.every: epoch 2 .* recorded with the stages .*branch"):
+        finished_copy.run()
 
 
 @pytest.mark.parametrize("yes", [False, True])

@@ -291,6 +291,25 @@ def test_a_run_prunes_as_it_goes_on_and_gives_the_same_bytes(six, tmp_path, monk
     assert_clean(project)
 
 
+@pytest.mark.parametrize("left", ["that of six stages", None, "stages: ["])
+def test_a_guard_that_git_took_back_is_written_again(six, pruned_copy, left):
+    paths = [f"data/runs/demo/epochs/{epoch:04d}/dvc.yaml" for epoch in (1, 3)]
+    before = [guard_of(pruned_copy, epoch) for epoch in (1, 3)]
+    for name in paths:
+        if left is None:
+            pruned_copy.path(name).unlink()
+        else:
+            text = left if left.startswith("stages") else six.path(name).read_text()
+            pruned_copy.path(name).write_text(text)
+    assert "nothing to do" in pruned_copy.run()
+    assert_clean(pruned_copy)
+    for guard, old in zip([guard_of(pruned_copy, epoch) for epoch in (1, 3)], before, strict=True):
+        (found,), (keys,) = guard.pop("params"), old.pop("params")
+        # The record has the keys in another order.
+        assert {path: set(names) for path, names in found.items()} == {path: set(names) for path, names in keys.items()}
+        assert guard == old
+
+
 def test_more_epochs_are_added_to_a_pruned_run_and_fewer_are_refused(pruned_copy):
     plans = {epoch: pruned_copy.run_path(f"epochs/{epoch:04d}/dvc.yaml").read_bytes() for epoch in (1, 2, 3)}
     told = pruned_copy.run(epochs=7)
