@@ -106,22 +106,32 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
+def committed_params() -> str:
+    """params.yaml as git has it: runs that a user of this clone has added break no test."""
+    return _git("show", ":params.yaml").decode()
+
+
 def copy_project(target: Path) -> Path:
-    """The tracked and new files of the project, as a fresh git repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
+    """The project's files, new ones too, as a fresh git repository; params.yaml and data/ as git has them."""
+    listed = _git("ls-files", "-co", "--exclude-standard", "-z")
+    for name in filter(None, listed.decode().split("\0")):
         source = ROOT / name
-        if name.startswith(("tests/", "docs/", "benchmarks/")) or not source.exists():
+        if name.startswith(("tests/", "docs/", "benchmarks/", "data/")) or not source.exists():
             continue
         destination = target / name
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, destination)
+    # What a user of this clone has run must not be part of a test.
+    kept = _git("ls-files", "-z", "data", "params.yaml")
+    _git("checkout-index", "-z", "--stdin", "--force", f"--prefix={target}/", given=kept)
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "project"]):
         subprocess.run(["git", *words], cwd=target, check=True, capture_output=True)
     return target
+
+
+def _git(*words: str, given: bytes | None = None) -> bytes:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True, input=given).stdout
 
 
 def small_project(target: Path, change: dict[str, Any] | None = None, plan: bool = True) -> Project:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from pipeline_helpers import content_of, flip_byte, params_of, unlink
-from projects import tree
+from projects import committed_params, tree
 
 from pipeline.branching import branch, remove
 from pipeline.verification import verify
@@ -149,9 +149,7 @@ def test_removing_a_branch_leaves_everything_else(finished_copy):
 
 
 def test_removing_a_run_keeps_every_comment(finished_copy):
-    from projects import ROOT
-
-    text = (ROOT / "params.yaml").read_text()
+    text = committed_params()
     finished_copy.path("params.yaml").write_text(text)
     branch(finished_copy.root, "demo@1", "b", [], None)
     remove(finished_copy.root, "b")
@@ -159,9 +157,7 @@ def test_removing_a_run_keeps_every_comment(finished_copy):
 
 
 def test_removing_a_run_that_others_share_an_anchor_with_leaves_them_whole(finished_copy):
-    from projects import ROOT
-
-    finished_copy.path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    finished_copy.path("params.yaml").write_text(committed_params())
     before = comparable(params_of(finished_copy.root, "imagenet-vgg16"))
     remove(finished_copy.root, "imagenet-alexnet")
     assert "imagenet-alexnet" not in content_of(finished_copy.root)["runs"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from pipeline_helpers import changed, content_of, node_of, params_of, states_of
-from projects import ROOT
+from projects import ROOT, committed_params
 
 from pipeline.plan import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml, write_run
 from pipeline.recorder import Recorder
@@ -261,7 +261,7 @@ def test_dvc_sees_a_raised_revision_and_no_edited_docstring(finished_copy):
 
 
 def test_every_section_of_params_yaml_but_runs_datasets_and_retain_is_resolved():
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load(committed_params())
     assert set(RESOLVED_SECTIONS) == set(content) - {"runs", "datasets", "retain"}
 
 

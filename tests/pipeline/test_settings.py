@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shutil
 from pathlib import Path
 
 import hypothesis
@@ -11,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from projects import ROOT
+from projects import committed_params
 from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
@@ -21,7 +20,7 @@ from stages.resolution import resolve
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "params.yaml").write_text(committed_params(), encoding="utf-8")
     return tmp_path
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from projects import committed_params
 
 from stages.artifacts import load_run_params
 from stages.graph import dataset_nodes, resolve_node
@@ -53,7 +54,7 @@ class Stopping(Reporter):
 def project_with(root: Path, source: str, **dataset: Any) -> Path:
     """A bare project whose data set `mine` is at `source`; returns the folder that it is packed into."""
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content = yaml.safe_load(committed_params())
     content["datasets"]["mine"] = {"path": source, "size": 32, "labels": True, "chunk_mib": 1} | dataset
     # A run that the pictures are large enough for.
     content["runs"]["mine"] = {"dataset": "mine", "model": {"architecture": "vgg16", "input": 32}}
