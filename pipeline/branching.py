@@ -128,6 +128,6 @@ def remove(root: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with only_writer(folder, f"run {name}"):
         if name in settings.runs():
-            del settings.content["runs"][name]
+            settings.drop_run(name)
             settings.save()
         shutil.rmtree(folder)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
@@ -43,11 +44,17 @@ def _float(representer: Any, value: float) -> Any:
 _Representer.add_representer(float, _float)
 
 
+_PATIENCE = 10.0
+"""Seconds to wait for another process to have written params.yaml, which takes a moment."""
+
+
 class Settings:
     """params.yaml of a project, changed in memory until `save`."""
 
     def __init__(self, root: Path) -> None:
-        self.path = root / "params.yaml"
+        self.root, self.path = root, root / "params.yaml"
+        self._edits: list[Callable[[Settings], None]] = []
+        self._resolved: dict[str, RunParams] = {}
         try:
             self.text = self.path.read_text(encoding="utf-8")
             self.content: Any = _yaml().load(self.text)
@@ -68,18 +75,30 @@ class Settings:
 
     def put(self, key: str, value: Any) -> None:
         """Sets a dotted key, making the sections on the way."""
+        self._edits.append(lambda settings: settings._put(key, value))
+        self._put(key, value)
+
+    def drop_run(self, run: str) -> None:
+        self._edits.append(lambda settings: settings.content["runs"].pop(run, None))
+        del self.content["runs"][run]
+
+    def _put(self, key: str, value: Any) -> None:
         *sections, last = key.split(".")
+        new = _section(value) if isinstance(value, Mapping) else value
         place = self.content
         for section in sections:
             inner = place.get(section)
             if not isinstance(inner, Mapping):
-                place[section] = {}
+                place[section] = _section({})
             elif getattr(getattr(inner, "anchor", None), "value", None) is not None:
                 # Other sections are this very object, by a YAML alias: they must keep their values.
                 place[section] = copy.deepcopy(inner)
                 place[section].yaml_set_anchor(None)
             place = place[section]
-        place[last] = value
+        if isinstance(new, Mapping) and not place:
+            # Empty, it was on one line.
+            place.fa.set_block_style()
+        place[last] = new
 
     def set_text(self, run: str, assignment: str) -> None:
         """Applies a `--set key=value`: to the run, or to the data set where the key says so."""
@@ -94,17 +113,48 @@ class Settings:
         self.put(key if key.startswith("datasets.") else f"runs.{run}.{key}", value)
 
     def resolve(self, run: str) -> RunParams:
-        return resolve(self.content, run, revisions())
+        params = resolve(self.content, run, revisions())
+        self._resolved[run] = params
+        return params
 
     def save(self) -> bool:
-        """Writes the file if anything changed; whether it did."""
+        """Writes the file if anything was changed here; whether it did.
+
+        What others have written since it was read is kept.
+
+        Raises:
+            Refusal: they changed a run that was resolved here, and so may have been refused since.
+        """
+        if self._dumped() == self.text:
+            return False
+        with only_writer(self.root / "data", "params.yaml", _PATIENCE):
+            if self.path.read_text(encoding="utf-8") != self.text:
+                self._merge()
+            self.text = self._dumped()
+            write_bytes(self.path, self.text.encode())
+        return True
+
+    def _dumped(self) -> str:
         buffer = io.StringIO()
         _yaml().dump(self.content, buffer)
-        if buffer.getvalue() == self.text:
-            return False
-        with only_writer(self.path.parent / "data", "params.yaml"):
-            if self.path.read_text(encoding="utf-8") != self.text:
-                raise Refusal("params.yaml changed meanwhile; nothing was written: give the same command again")
-            write_bytes(self.path, buffer.getvalue().encode())
-        self.text = buffer.getvalue()
-        return True
+        return buffer.getvalue()
+
+    def _merge(self) -> None:
+        now = Settings(self.root)
+        for edit in self._edits:
+            edit(now)
+        for run, params in self._resolved.items():
+            if now.resolve(run) != params:
+                raise Refusal(
+                    f"params.yaml gives run {run} other values than a moment ago; nothing was written: give the same "
+                    "command again"
+                )
+        self.content = now.content
+
+
+def _section(values: Mapping[str, Any]) -> CommentedMap:
+    """A section as the file writes them: on one line where it holds no other."""
+    found = CommentedMap({key: _section(v) if isinstance(v, Mapping) else v for key, v in values.items()})
+    if not any(isinstance(value, Mapping) for value in values.values()):
+        found.fa.set_flow_style()
+    return found

@@ -6,26 +6,29 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from stages.errors import Refusal
 
 
 @contextmanager
-def only_writer(folder: Path, what: str) -> Iterator[None]:
+def only_writer(folder: Path, what: str, patience: float = 0.0) -> Iterator[None]:
     """Holds FOLDER/.lock.
+
+    Args:
+        patience: seconds to wait for a process that holds it.
 
     Raises:
         Refusal: another process holds it; the line says on which host, its pid and since when.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file, patience):
             file.seek(0)
             try:
                 holder = json.loads(file.read())
@@ -38,3 +41,15 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
         json.dump({"host": socket.gethostname(), "pid": os.getpid(), "since": now}, file)
         file.flush()
         yield
+
+
+def _locked(file: IO[str], patience: float) -> bool:
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,7 @@ from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
 from stages.errors import Refusal
+from stages.locks import only_writer
 from stages.resolution import resolve
 
 
@@ -60,6 +62,72 @@ def test_a_new_run_changes_no_line_that_was_there(root):
     settings.put("runs.mine", {"dataset": "mine", "cluster": {"k": 20}})
     settings.save()
     assert not [line for line in difference(before, written(root)) if line.startswith("-")]
+
+
+def test_what_is_added_stands_in_its_section_one_line_a_leaf(root):
+    settings = Settings(root)
+    for name in ("mine", "other"):
+        settings.put(f"datasets.{name}", {"path": f"/{name}", "size": 72})
+        settings.put(f"runs.{name}", {"dataset": name, "cluster": {"k": 20}})
+        settings.save()
+        settings = Settings(root)
+    lines = written(root).splitlines()
+    first = lines.index("  mine: {path: /mine, size: 72}")
+    assert lines[first + 1 : first + 4] == ["  other: {path: /other, size: 72}", "", "runs:"]
+    assert lines[-3:] == ["  other:", "    dataset: other", "    cluster: {k: 20}"]
+
+
+def test_what_another_process_wrote_meanwhile_is_kept(root):
+    here, there = Settings(root), Settings(root)
+    for settings, name in ((here, "mine"), (there, "other")):
+        settings.put(f"datasets.{name}", {"path": f"/{name}", "size": 72})
+        settings.put(f"runs.{name}", {"dataset": name})
+        settings.resolve(name)
+    there.put("runs.demo.seed", 5)
+    there.save()
+    assert here.save() is True
+    values = yaml.safe_load(written(root))
+    assert {"mine", "other"} <= values["runs"].keys()
+    assert {"mine", "other"} <= values["datasets"].keys()
+    assert values["runs"]["demo"] == {"seed": 5}
+    assert here.content["runs"]["demo"] == {"seed": 5}
+
+
+def test_a_run_dropped_while_another_process_writes_is_gone(root):
+    here, there = Settings(root), Settings(root)
+    there.put("runs.demo.seed", 5)
+    there.save()
+    here.drop_run("yfcc-alexnet")
+    here.save()
+    values = yaml.safe_load(written(root))
+    assert "yfcc-alexnet" not in values["runs"]
+    assert values["runs"]["demo"] == {"seed": 5}
+
+
+@pytest.mark.parametrize("key", ["train.lr", "runs.demo.train.lr"])
+def test_a_run_that_another_process_changed_after_it_was_checked_is_refused_and_nothing_written(root, key):
+    here, there = Settings(root), Settings(root)
+    here.put("runs.demo.epochs", 3)
+    here.resolve("demo")
+    there.put(key, 0.5)
+    there.save()
+    before = written(root)
+    with pytest.raises(Refusal, match=r"run demo other values than a moment ago"):
+        here.save()
+    assert written(root) == before
+
+
+def test_a_write_waits_for_another_that_is_under_way(root):
+    settings = Settings(root)
+    settings.put("runs.demo.epochs", 3)
+    with only_writer(root / "data", "params.yaml"):
+        saving = threading.Thread(target=settings.save)
+        saving.start()
+        saving.join(0.2)
+        assert saving.is_alive()
+        assert "epochs: 3" not in written(root)
+    saving.join(10)
+    assert "epochs: 3" in written(root)
 
 
 def test_a_key_of_one_run_leaves_the_runs_that_share_its_yaml_anchor_alone(root):
