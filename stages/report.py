@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -56,8 +57,17 @@ class Reporter:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=self.stream, flush=True)
+            self._print(text)
         self.note(text)
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, file=self.stream, flush=True)
+        except BrokenPipeError:
+            # The reader has gone, such as `head`. What is being computed is worth more, and log.txt has what is told.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
 
     def note(self, text: str) -> None:
         """Into log.txt alone."""
@@ -90,14 +100,15 @@ class Reporter:
             now = time.monotonic()
             if now - told >= PLAIN_INTERVAL:
                 told = now
-                print(_plain(what, done, total, now - started), file=self.stream, flush=True)
+                self._print(_plain(what, done, total, now - started))
 
 
 def _plain(what: str, done: int, total: int | None, seconds: float) -> str:
     rate = done / seconds
+    told = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
     if total is None:
-        return f"{what}: {done:,}, {rate:,.0f}/s"
-    return f"{what}: {done:,} of {total:,}, {rate:,.0f}/s, {duration((total - done) / rate)} left"
+        return f"{what}: {done:,}, {told}"
+    return f"{what}: {done:,} of {total:,}, {told}, {duration((total - done) / rate)} left"
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """stages/report.py: plain lines where there is no terminal, a log that cannot stop the work."""
 
 import io
+import os
 import re
 
 import pytest
@@ -38,6 +39,17 @@ def test_a_log_that_cannot_be_written_does_not_hide_the_line(tmp_path):
     assert stream.getvalue() == "no space left on device\n"
 
 
+def test_a_reader_that_has_gone_stops_nothing_and_the_log_goes_on(tmp_path):
+    reader, writer = os.pipe()
+    with open(writer, "w") as stream:
+        told = Reporter(tmp_path / "log.txt", stream)
+        told.say("read")
+        os.close(reader)
+        for line in ("first", "second"):
+            told.say(line)
+    assert [line[20:] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["read", "first", "second"]
+
+
 def test_a_name_that_is_not_utf8_can_be_logged(tmp_path):
     Reporter(tmp_path / "log.txt", io.StringIO()).note("caf\udce9.jpg")
     assert "caf\\udce9.jpg" in (tmp_path / "log.txt").read_text()
@@ -52,7 +64,7 @@ def test_plain_progress_has_no_control_characters_and_says_what_is_left(monkeypa
     assert list(told.progress([3, 5, 2], "epoch 1 train", 10, lambda item: item)) == [3, 5, 2]
     # By hand: 3 of 10 after 2 s are 1.5/s, 7 / 1.5 = 4.7 s; 8 after 4 s are 2/s, 1 s left.
     assert stream.getvalue().splitlines()[:2] == [
-        "epoch 1 train: 3 of 10, 2/s, 5 s left",
+        "epoch 1 train: 3 of 10, 1.5/s, 5 s left",
         "epoch 1 train: 8 of 10, 2/s, 1 s left",
     ]
 
