@@ -1,7 +1,8 @@
 """What is done, stale, missing or failed, read from dvc.lock files without DVC.
 
 A file counts as unchanged when its size is the recorded one and neither content nor name changed
-since the lock was written; otherwise it is hashed as DVC hashes it.
+since the lock was written, nor since what is made from it in that folder; otherwise it is hashed as
+DVC hashes it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Inspector:
         self.params = params
         self._locks: dict[str, dict[str, Any]] = {}
         self._hashes: dict[str, str | None] = {}
+        self._looks: dict[str, _Look | None] = {}
+        self._limits: dict[str, dict[str, int]] = {}
 
     def states(self, nodes: Iterable[Node]) -> Iterator[NodeStatus]:
         """The state of each node; one whose input is not current is stale itself."""
@@ -94,18 +97,17 @@ class Inspector:
             return f"{changed} changed"
         deps = {str(dep["path"]): dep for dep in entry.get("deps", [])}
         outs = {str(out["path"]): out for out in entry.get("outs", [])}
-        written = (self.root / node.folder / "dvc.lock").stat().st_mtime_ns
         for path in (path for path in node.all_deps() if path not in unsure):
             name = _relative(path, node.folder)
             if name not in deps:
                 return f"{path} is a new input"
-            if self._hash(path, deps[name], written) != deps[name].get("md5"):
+            if self._hash(path, deps[name], self._limit(node.folder, name)) != deps[name].get("md5"):
                 return f"{path} changed"
         for out in node.outs.values():
             name = _relative(out.path, node.folder)
             if name not in outs:
                 return f"{out.path} is a new output"
-            found = self._hash(out.path, outs[name], written)
+            found = self._hash(out.path, outs[name], self._limit(node.folder, name))
             if found is None:
                 return f"{out.path} is deleted"
             if found != outs[name].get("md5"):
@@ -162,14 +164,60 @@ class Inspector:
                     return str(key)
         return None
 
-    def _hash(self, path: str, recorded: dict[str, Any], written: int) -> str | None:
+    def _limit(self, folder: str, name: str) -> int:
+        """The time after which a file, by its name in the folder's dvc.lock, must not have changed.
+
+        A lock is written anew at each stage, so what was made from the file says more of when it was read.
+        """
+        if folder not in self._limits:
+            limits = {"": (self.root / folder / "dvc.lock").stat().st_mtime_ns}
+            for entry in self._locks[folder].values():
+                made = [self._look(_absolute(out["path"], folder)) for out in entry.get("outs", [])]
+                newest = max((look.newest for look in made if look), default=limits[""])
+                for dep in entry.get("deps", []):
+                    limits[dep["path"]] = min(newest, limits.get(dep["path"], limits[""]))
+            self._limits[folder] = limits
+        limits = self._limits[folder]
+        return limits.get(name, limits[""])
+
+    def _hash(self, path: str, recorded: dict[str, Any], limit: int) -> str | None:
         """md5 of what lies at `path`, as DVC writes it; None where nothing does."""
-        full = self.root / path
-        if _untouched(full, recorded, written):
+        look = self._look(path)
+        if look is not None and look.newest <= limit and look.fits(recorded):
             return str(recorded["md5"])
         if path not in self._hashes:
-            self._hashes[path] = md5(full)
+            self._hashes[path] = md5(self.root / path)
         return self._hashes[path]
+
+    def _look(self, path: str) -> _Look | None:
+        if path not in self._looks:
+            self._looks[path] = _look(self.root / path)
+        return self._looks[path]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A file, or all in a folder: bytes, number, and when the last of them changed in content or name."""
+
+    size: int
+    count: int
+    newest: int
+
+    def fits(self, recorded: dict[str, Any]) -> bool:
+        return self.count == recorded.get("nfiles", self.count) and self.size == recorded.get("size")
+
+
+def _look(path: Path) -> _Look | None:
+    """None where there is nothing, or what cannot be looked at."""
+    size = count = newest = 0
+    try:
+        for stat in _files(path):
+            size += stat.st_size
+            count += 1
+            newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    except OSError:
+        return None
+    return _Look(size, count, newest) if count else None
 
 
 def _relative(path: str, folder: str) -> str:
@@ -177,17 +225,9 @@ def _relative(path: str, folder: str) -> str:
     return posixpath.relpath(f"/{path}", f"/{folder}")
 
 
-def _untouched(path: Path, recorded: dict[str, Any], written: int) -> bool:
-    total = count = 0
-    try:
-        for stat in _files(path):
-            if max(stat.st_mtime_ns, stat.st_ctime_ns) > written:
-                return False
-            total += stat.st_size
-            count += 1
-    except OSError:
-        return False
-    return count > 0 and count == recorded.get("nfiles", count) and total == recorded.get("size")
+def _absolute(name: str, folder: str) -> str:
+    """From a name in a folder's dvc.lock to a path below the root: the inverse of `_relative`."""
+    return posixpath.normpath(f"{folder}/{name}")
 
 
 def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:

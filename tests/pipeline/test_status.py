@@ -65,6 +65,26 @@ def test_a_file_corrupted_in_place_is_found_though_size_and_time_are_the_same(fi
     assert differ == stages
 
 
+def test_what_was_corrupted_before_a_later_stage_renewed_the_record_is_found(cli, finished_copy):
+    flip_byte(finished_copy.run_path("epochs/0002/features.zarr/c.1.0"))
+    assert cli(finished_copy.root, "rerun", "checkpoint", "--epoch", "2").status == 0
+    states = states_of(finished_copy.root, params_of(finished_copy.root))
+    assert {name for name, (state, _) in states.items() if state != "done"} == {
+        f"{RUN}/epochs/0002:extract",
+        f"{RUN}/epochs/0002:whiten",
+    }
+
+
+def test_nothing_is_hashed_in_a_run_that_was_computed_here(finished_copy, monkeypatch):
+    unlink(finished_copy.path(RUN), finished_copy.path("data/figures"))
+    finished_copy.run()
+    read = []
+    monkeypatch.setattr("pipeline.status.md5", lambda path: read.append(path) or md5(path))
+    assert set(all_states(finished_copy.root).values()) == {"done"}
+    # The pictures were copied here after their record.
+    assert not [path for path in read if path.is_relative_to(finished_copy.path(RUN))]
+
+
 def test_a_stage_without_a_record_is_missing_and_what_follows_stale(finished_copy):
     unlink(finished_copy.run_path("epochs/0002/dvc.lock"))
     states = all_states(finished_copy.root)
