@@ -134,6 +134,7 @@ def rerun(
     epoch: Annotated[str | None, typer.Option("--epoch", help="Number of the epoch, or final.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="For pack: the data set.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Run what depends on it too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="For pack: replace pictures that changed.")] = False,
 ) -> None:
     """Run one stage again, up to date or not.
 
@@ -146,9 +147,9 @@ def rerun(
         if dataset is not None:
             if stage != "pack":
                 raise Refusal(f"--dataset goes with pack, not with {stage}")
-            rerun_pack(root(), dataset, report)
+            rerun_pack(root(), dataset, report, yes=yes)
         else:
-            again(root(), run, stage, epoch, follow, report)
+            again(root(), run, stage, epoch, follow, report, yes=yes)
 
 
 @app.command()

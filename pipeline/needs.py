@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.retention import stays_whole
+from pipeline.sources import since_packed
 from pipeline.status import NodeStatus
-from stages.artifacts import load_run_params
+from stages.artifacts import load_run_params, spans
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
 from stages.job import as_values, changes
+from stages.listing import checked_listing
 from stages.nodes import PRUNED
-from stages.params import RunParams, feature_width, scaled
+from stages.params import DatasetParams, RunParams, feature_width, scaled
 from stages.pruned import reason
 from stages.publish import existing
 
@@ -194,6 +196,25 @@ def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], 
         f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes, "
         f"or keep them with `python -m pipeline branch --from {kept} --run NAME{_as_sets(root, params)}`"
     )
+
+
+def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
+    """Stops before the pictures of recorded epochs give way to others, unless told to go on."""
+    folder = root / dataset_folder(dataset.name)
+    changed = since_packed(root, dataset, checked_listing(root, dataset, folder))
+    if changed is None or yes:
+        return
+    losing = []
+    for path in sorted(root.glob("data/runs/*/params.yaml")):
+        epochs = sorted(int(found.parent.name) for found in path.parent.glob("epochs/*/metrics.json"))
+        if epochs and load_run_params(path.parent).dataset.name == dataset.name:
+            hours = recorded_hours(root, path.parent.name, epochs)
+            losing.append(f"run {path.parent.name} (epochs {spans(epochs)}, {hours:.2f} hours)")
+    if losing:
+        raise Refusal(
+            f"{changed}: packed again, they replace the pictures of {' and '.join(losing)}, to be computed again: add "
+            f"--yes, or start another run on them: `python -m pipeline run --run NAME --images {dataset.path}`"
+        )
 
 
 def _as_sets(root: Path, params: RunParams) -> str:

@@ -209,7 +209,9 @@ def _finished(retention: Retention, states: list[NodeStatus]) -> Retention:
     return retention
 
 
-def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter) -> None:
+def rerun(
+    root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter, *, yes: bool = False
+) -> None:
     """Runs one stage again whether or not it is up to date; `follow`: and what depends on it."""
     from pipeline.execution import Engine
 
@@ -227,14 +229,17 @@ def rerun(root: Path, run_name: str, stage: str, epoch: str | None, follow: bool
         )
     if len(chosen) > 1:
         raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
+    if stage == "pack":
+        needs.refuse_repacking(root, params.dataset, yes=yes)
     with Engine(root, run_name, report) as engine:
         if stage in ("generate", "pack"):
-            engine.pack(params.dataset, force=stage)
+            count = engine.pack(params.dataset, force=stage)
         else:
-            engine.execute(chosen, params, {chosen[0].id})
+            count = engine.execute(chosen, params, {chosen[0].id})
         if follow:
             later = nodes[nodes.index(chosen[0]) + 1 :]
-            engine.execute([node for node in later if node.run], params)
+            count += engine.execute([node for node in later if node.run], params)
+    report.say(f"{chosen[0].id} is made again" + (f", {count} stages run in all" if follow else ""))
 
 
 def _refuse_edits(root: Path, params: RunParams) -> None:
@@ -253,12 +258,14 @@ def _is_epoch(folder: str, epoch: str | None) -> bool:
     return name == epoch or (epoch.isdecimal() and name.isdecimal() and int(name) == int(epoch))
 
 
-def rerun_pack(root: Path, dataset: str, report: Reporter) -> None:
+def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False) -> None:
     """Packs a data set again, whichever runs use it."""
     from pipeline.execution import Engine
     from stages.job import load_dataset_params
 
     params = load_dataset_params(root, dataset)
+    needs.refuse_repacking(root, params, yes=yes)
     write_dataset(root, params)
     with Engine(root, None, report) as engine:
         engine.pack(params, force="pack")
+    report.say(f"data set {dataset} is packed again")

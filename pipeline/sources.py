@@ -52,18 +52,23 @@ def drift(root: Path, dataset: DatasetParams) -> str | None:
         listing = list_source(source)
     except Refusal as refusal:
         return f"{refusal}; the packed pictures are used"
+    found = since_packed(root, dataset, listing)
+    return found and f"{found}: `python -m pipeline rerun pack --dataset {dataset.name}`"
+
+
+def since_packed(root: Path, dataset: DatasetParams, listing: Listing) -> str | None:
+    """How a source, as listed now, differs from what was packed; None where it does not, or was never packed."""
+    folder = root / dataset_folder(dataset.name)
+    if dataset.generate is not None or _packed_path(folder) != dataset.path:
+        return None
     if listing.digest() == load_json(folder / "listing.json")["digest"]:
         return None
-    return _difference(folder, listing, dataset)
-
-
-def _difference(folder: Path, listing: Listing, dataset: DatasetParams) -> str:
     packed = set(read_parquet(folder / "manifest.parquet", ["path"])["path"])
     packed |= set(read_parquet(folder / "rejected.parquet", ["path"])["path"])
     now = {entry.name for entry in listing.entries} | {name for name, _ in listing.rejected}
     new, gone = len(now - packed), len(packed - now)
     what = f"{new} new, {gone} gone" if new or gone else "some files changed"
-    return f"{dataset.path}: {what} since it was packed: `python -m pipeline rerun pack --dataset {dataset.name}`"
+    return f"{dataset.path}: {what} since it was packed"
 
 
 def adopted_path(root: Path, images: Path) -> str:

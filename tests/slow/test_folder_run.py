@@ -85,8 +85,15 @@ def test_a_new_picture_is_told_and_nothing_runs_until_it_is_packed(mine, first):
     assert "1 new, 0 gone" in run.stdout and "nothing to do" in run.stdout
     assert stages_run(mine, "mine") == ran
     assert_same(tree(mine.path("data")), before)
-    packed = mine.pipeline("rerun", "pack", "--dataset", "mine")
+    for words in (["--dataset", "mine"], ["--run", "mine"]):
+        refused = mine.pipeline("rerun", "pack", *words)
+        assert refused.returncode == 1
+        assert "1 new, 0 gone since it was packed" in refused.stderr and refused.stderr.count("\n") == 1
+        assert "run mine (epochs 1, " in refused.stderr and "add --yes" in refused.stderr
+    assert_same(tree(mine.path("data")), before)
+    packed = mine.pipeline("rerun", "pack", "--dataset", "mine", "--yes")
     assert packed.returncode == 0, packed.stderr
+    assert "data set mine is packed again" in packed.stdout
     status = mine.pipeline("status", "--run", "mine")
     assert "since it was packed" not in status.stdout
     assert "next: data/runs/mine" in status.stdout
