@@ -71,11 +71,6 @@ class Run:
         self.name = name
         self.root = find_root(Path(root) if root is not None else Path.cwd())
         self.folder = self.root / run_folder(name)
-        if not (self.folder / "params.yaml").exists():
-            known = sorted(path.parent.name for path in self.root.glob("data/runs/*/params.yaml"))
-            raise Refusal(
-                f"run {name} has not begun (known: {', '.join(known) or 'none'}); `python -m pipeline run --run {name}`"
-            )
         self.params: RunParams = load_run_params(self.folder)
         self._files = EpochFiles(self.root, name, self.params)
         self._descent = Descent(self.folder)

@@ -15,7 +15,7 @@ from pipeline.status import Inspector, nodes_on_disk
 from stages.artifacts import epochs_with_checkpoint, load_run_params, spans
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
-from stages.folders import clustered_epoch, epoch_folder, run_folder
+from stages.folders import clustered_epoch, dataset_folder, epoch_folder, run_folder
 from stages.job import as_values
 from stages.locks import only_writer
 from stages.params import RunParams, parse_branch
@@ -118,16 +118,25 @@ def _overrides(parent: RunParams) -> dict[str, Any]:
     }
 
 
-def remove(root: Path, name: str) -> None:
-    """Deletes a run's folder and its entry in params.yaml; packed pictures stay."""
+def remove(root: Path, name: str) -> str | None:
+    """Deletes a run's folder and its entry in params.yaml; packed pictures stay.
+
+    Returns:
+        The folder of its packed pictures where no other run has them.
+    """
     refuse_name(name)
     settings = Settings(root)
     folder = root / run_folder(name)
     if name not in settings.runs() and not folder.exists():
         raise Refusal(f"there is no run {name!r} (known: {', '.join(settings.runs())})")
     folder.mkdir(parents=True, exist_ok=True)
+    left = None
     with only_writer(folder, f"run {name}"):
         if name in settings.runs():
+            dataset = settings.dataset_of(name)
             settings.drop_run(name)
+            if dataset not in map(settings.dataset_of, settings.runs()):
+                left = dataset_folder(dataset)
             settings.save()
         shutil.rmtree(folder)
+    return left if left and (root / left).exists() else None

@@ -243,8 +243,8 @@ def remove(run: Annotated[str, typer.Argument(help="Name of the run.")], yes: Ye
 
     if not yes:
         raise Refusal(f"this deletes data/runs/{run} for good: add --yes")
-    delete(root(), run)
-    typer.echo(f"run {run} is deleted")
+    pictures = delete(root(), run)
+    typer.echo(f"run {run} is deleted" + (f"; its packed pictures stay in {pictures}" if pictures else ""))
 
 
 @app.command()

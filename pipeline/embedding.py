@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.status import final_is_current, refuse_other
+from pipeline.tables import printable
 from stages.artifacts import load_run_params
 from stages.checkpoints import device_of, for_features
 from stages.errors import Refusal
@@ -47,7 +49,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
     training folder gives final/ again.
 
     Raises:
-        Refusal: the run is not finished, or `source` holds no pictures.
+        Refusal: the run is not finished, or `source` holds no picture that can be read.
     """
     params = load_run_params(root / run_folder(run))
     final = root / epoch_folder(run, "final")
@@ -95,6 +97,12 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
                 cluster, distance = assign(white, centroids)
                 writer.write_table(_table(names, cluster, distance, white, schema))
                 count += len(names)
+        if not count:
+            name, reason = rejected[0]
+            raise Refusal(
+                f"none of the {len(rejected)} pictures of {source} can be read, such as "
+                f"{printable(os.fsdecode(name))} ({reason}); {out} is not written"
+            )
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)

@@ -65,7 +65,8 @@ class EpochFiles:
             raise Refusal(f"{path} is of an earlier network: `python -m pipeline run --run {self.run}` makes it again")
         if not path.exists():
             finished = ", ".join(map(str, self.clusterings())) or "none"
-            raise Refusal(f"{path} is missing; epochs with a clustering: {finished}")
+            last = "; the last row of `history` is final" if where == self.params.epochs + 1 else ""
+            raise Refusal(f"{path} is missing; epochs with a clustering: {finished}{last}")
         return path
 
     def clusterings(self) -> list[Epoch]:

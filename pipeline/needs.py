@@ -207,7 +207,7 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
     losing = []
     for path in sorted(root.glob("data/runs/*/params.yaml")):
         epochs = sorted(int(found.parent.name) for found in path.parent.glob("epochs/*/metrics.json"))
-        if epochs and load_run_params(path.parent).dataset.name == dataset.name:
+        if epochs and _dataset_of(path.parent) == dataset.name:
             hours = recorded_hours(root, path.parent.name, epochs)
             losing.append(f"run {path.parent.name} (epochs {spans(epochs)}, {hours:.2f} hours)")
     if losing:
@@ -217,12 +217,20 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
         )
 
 
+def _dataset_of(folder: Path) -> str | None:
+    try:
+        return load_run_params(folder).dataset.name
+    except Refusal:
+        return None
+
+
 def _as_sets(root: Path, params: RunParams) -> str:
     """The options of a branch that give it what `params` changes in the recorded run."""
-    folder = root / run_folder(params.run)
-    if not (folder / "params.yaml").exists():
+    try:
+        recorded = load_run_params(root / run_folder(params.run))
+    except Refusal:
         return ""
-    return "".join(f" --set {key}={value}" for key, value in changes(load_run_params(folder), params))
+    return "".join(f" --set {key}={value}" for key, value in changes(recorded, params))
 
 
 def refuse_links(root: Path, params: RunParams) -> None:

@@ -155,12 +155,20 @@ def write_run(root: Path, params: RunParams) -> Planned:
     An epoch whose guard is not recorded, since a kill came between, gets its stages back; one whose recorded guard
     is gone, since git brought back an older dvc.yaml, gets its guard.
 
+    A resolved params.yaml that is no YAML is removed, since DVC reads it before `resolve` could write it anew.
+
     Epochs beyond the last that hold no record are removed from the plan.
 
     Raises:
         Refusal: fewer epochs than are recorded, or a recorded epoch of another structure.
     """
     done = refuse_other_plan(root, params)
+    resolved = root / run_folder(params.run) / "params.yaml"
+    if resolved.exists():
+        try:
+            load_yaml(resolved)
+        except Refusal:
+            resolved.unlink()
     planned = Planned()
     files: dict[str, str] = {}
     guarded = guards(root, params)

@@ -177,8 +177,7 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
     settings = Settings(root)
     if other := next((text for text in sets if not text.strip().startswith("retain.")), None):
         raise Refusal(f"--set {other}: prune takes retain.last and retain.every alone; others go with `run`")
-    if not (root / run_folder(run_name) / "params.yaml").exists():
-        raise Refusal(f"run {run_name} has not begun; `python -m pipeline run --run {run_name}`")
+    load_run_params(root / run_folder(run_name))
     for assignment in sets:
         settings.set_text(run_name, assignment)
     params = settings.resolve(run_name)

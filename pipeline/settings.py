@@ -63,11 +63,15 @@ class Settings:
         except YAMLError as error:
             raise Refusal(f"{self.path} is no valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(self.content, Mapping):
-            raise Refusal(f"{self.path} holds no section of keys; restore it with git")
+            raise Refusal(f"{self.path} holds no section of keys: restore it with git")
 
     def runs(self) -> list[str]:
         runs = self.content.get("runs")
         return [str(name) for name in runs] if isinstance(runs, Mapping) else []
+
+    def dataset_of(self, run: str) -> str:
+        """The name of a run's data set, its own or the one of all."""
+        return str((self.content["runs"][run] or {}).get("dataset", self.content.get("dataset")))
 
     def datasets(self) -> Mapping[str, Any]:
         found = self.content.get("datasets")

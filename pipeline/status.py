@@ -21,7 +21,7 @@ from pipeline.guards import guards
 from pipeline.lockfiles import recorded_stages
 from stages.artifacts import load_yaml
 from stages.errors import Refusal
-from stages.folders import epoch_folder
+from stages.folders import epoch_folder, run_folder
 from stages.graph import dataset_nodes, run_nodes
 from stages.job import as_values
 from stages.nodes import PRUNED, Node
@@ -135,10 +135,14 @@ class Inspector:
             return None
 
     def _resolved_difference(self) -> str | None:
-        path = self.root / f"data/runs/{self.params.run}/params.yaml"
+        path = self.root / run_folder(self.params.run) / "params.yaml"
         if not path.exists():
             return None
-        before = load_yaml(path)
+        try:
+            before = load_yaml(path)
+        except Refusal:
+            # The outputs' turn comes later, and says so.
+            return None
         for key, value in self.values.items():
             if not same(before.get(key), value):
                 return key

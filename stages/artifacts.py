@@ -48,8 +48,12 @@ def find_root(start: Path) -> Path:
     raise Refusal(f"{start} is not inside a clone of the project (no .dvc and params.yaml above it)")
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; floats such as 1e-5 may come as text, which `stages.params` understands."""
+def load_yaml(path: Path, remedy: str = "mend it, or restore it with git") -> dict[str, Any]:
+    """A YAML mapping; floats such as 1e-5 may come as text, which `stages.params` understands.
+
+    Args:
+        remedy: what to do where the file cannot be read.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             content = yaml.load(file, yaml.CSafeLoader)
@@ -57,18 +61,28 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise Refusal(f"{path} is missing; restore it with git, or `python -m pipeline plan`") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise Refusal(f"{path} is no valid YAML: {reason}") from None
+        raise Refusal(f"{path} is no valid YAML ({reason}): {remedy}") from None
     if not isinstance(content, dict):
-        raise Refusal(f"{path} holds no section of keys; restore it with git")
+        raise Refusal(f"{path} holds no section of keys: {remedy}")
     return content
 
 
 def load_run_params(folder: Path) -> RunParams:
-    """The resolved parameters in a run's folder."""
+    """The resolved parameters in a run's folder.
+
+    Raises:
+        Refusal: the run has not begun, or its parameters cannot be read.
+    """
     path = folder / "params.yaml"
+    command = f"`python -m pipeline run --run {folder.name}`"
     if not path.exists():
-        raise Refusal(f"{path} is missing; `python -m pipeline run --run {folder.name}` makes it")
-    return validated(load_yaml(path), str(path))
+        begun = ", ".join(sorted(found.parent.name for found in folder.parent.glob("*/params.yaml"))) or "none"
+        raise Refusal(f"run {folder.name} has not begun (begun: {begun}); {command} begins it")
+    content = load_yaml(path, f"{command} writes it anew")
+    try:
+        return validated(content, str(path))
+    except Refusal as refusal:
+        raise Refusal(f"{refusal}; {command} writes it anew") from None
 
 
 def load_json(path: Path) -> dict[str, Any]:

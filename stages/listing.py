@@ -69,9 +69,11 @@ def list_source(source: Path) -> Listing:
     if source.is_dir():
         listing = _list_folder(os.fsencode(source))
     elif source.is_file():
+        if os.fsencode(source).lower().endswith(ENDINGS):
+            raise Refusal(f"{source} is a picture: give the folder that holds it, or a text file with a path a line")
         listing = _list_file(source)
     else:
-        raise Refusal(f"{source} is neither a folder of pictures nor a text file of paths; give --images FOLDER")
+        raise Refusal(f"{source} is neither a folder of pictures nor a text file of paths: give one that is there")
     if not listing.entries:
         what = f" ({len(listing.rejected)} entries cannot be opened)" if listing.rejected else ""
         endings = " ".join(ending.decode() for ending in ENDINGS)

@@ -35,8 +35,16 @@ def test_what_is_not_there_is_refused_in_one_line(run, ask):
     assert "\n" not in str(refused.value)
 
 
+def test_the_number_of_historys_last_row_is_refused_with_the_name_of_its_clustering(run):
+    row = int(run.history()["epoch"].iloc[-1])
+    with pytest.raises(Refusal, match=r"epochs with a clustering: 1, 2, final; the last row of `history` is final$"):
+        run.assignments(row)
+    with pytest.raises(Refusal, match=r"epochs with a clustering: 1, 2, final$"):
+        run.assignments(row + 1)
+
+
 def test_an_unknown_run_is_refused_with_those_that_are_known(finished):
-    with pytest.raises(Refusal, match=r"nope has not begun \(known: demo\).*pipeline run --run nope"):
+    with pytest.raises(Refusal, match=r"nope has not begun \(begun: demo\).*pipeline run --run nope"):
         open_run("nope", finished.root)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from pipeline_helpers import unlink
 
 from pipeline import open_run
@@ -90,6 +91,37 @@ def test_rerun_computes_the_named_stage_and_no_other(cli, finished_copy):
     assert cli(finished_copy.root, "rerun", "whiten", "--epoch", "final").status == 0
     timings = open_run("demo", finished_copy.root).timings()[lines - 1 :]
     assert timings[["epoch", "stage"]].to_numpy().tolist() == [["2", "cluster"], ["final", "whiten"]]
+    assert finished_copy.tree() == before
+
+
+def test_rerun_says_what_it_made_and_what_followed(cli, finished_copy):
+    assert cli(finished_copy.root, "rerun", "cluster", "--epoch", "2").out.splitlines()[-1] == (
+        "data/runs/demo/epochs/0002:cluster is made again"
+    )
+    # The same bytes come out, so nothing follows.
+    told = cli(finished_copy.root, "rerun", "cluster", "--epoch", "2", "--follow").out.splitlines()[-1]
+    assert told == "data/runs/demo/epochs/0002:cluster is made again, 1 stages run in all"
+
+
+def test_remove_says_where_pictures_stay_that_no_other_run_has(cli, finished_copy):
+    assert cli(finished_copy.root, "branch", "--from", "demo@1", "--run", "other").status == 0
+    assert cli(finished_copy.root, "remove", "demo", "--yes").out == "run demo is deleted\n"
+    told = cli(finished_copy.root, "remove", "other", "--yes").out
+    assert told == "run other is deleted; its packed pictures stay in data/images/demo\n"
+    assert finished_copy.path("data/images/demo/pack.json").exists()
+
+
+@pytest.mark.parametrize("content", ["a: [", "", "a: 1"])
+def test_damaged_parameters_of_a_run_are_named_with_the_command_that_writes_them_anew(cli, finished_copy, content):
+    path = finished_copy.run_path("params.yaml")
+    before = finished_copy.tree()
+    path.write_text(content)
+    told = cli.refused(finished_copy.root, "show")
+    assert str(path) in told and told.endswith("`python -m pipeline run --run demo` writes it anew")
+    assert "next: data/runs/demo:resolve" in cli(finished_copy.root, "status").out
+    ended = cli(finished_copy.root, "run")
+    assert (ended.status, ended.err) == (0, "")
+    assert "1 stages run" in ended.out
     assert finished_copy.tree() == before
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 REFUSED = {
-    "unknown run": (["show", "--run", "nope"], "nope.*known: demo"),
+    "unknown run": (["show", "--run", "nope"], "nope.*begun: demo"),
     "unknown run of run": (["run", "--run", "nope"], "nope.*--images FOLDER"),
     "unknown run of plan": (["plan", "--run", "nope"], "nope.*--images FOLDER"),
     "unknown run of status": (["status", "--run", "nope"], "nope"),

@@ -78,6 +78,23 @@ def test_what_cannot_be_read_is_reported_and_the_rest_embedded(finished, mixed, 
     assert pd.read_parquet(out)["path"].tolist() == [b"a.png", b"caf\xe9.png"]
 
 
+def test_a_folder_in_which_no_picture_can_be_read_writes_nothing(finished, tmp_path):
+    folder, out = tmp_path / "broken", tmp_path / "out.parquet"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg"):
+        (folder / name).write_bytes(b"no picture")
+    out.write_bytes(b"of an earlier run")
+    with pytest.raises(Refusal, match=r"none of the 2 pictures of .* can be read, such as a\.png \(no picture"):
+        embedded(finished, folder, out)
+    assert {path.name for path in tmp_path.iterdir()} == {"broken", "out.parquet"}
+    assert out.read_bytes() == b"of an earlier run"
+
+
+def test_a_picture_in_place_of_a_folder_is_refused(finished, mixed, tmp_path):
+    with pytest.raises(Refusal, match=r"a\.png is a picture: give the folder that holds it"):
+        embedded(finished, mixed / "a.png", tmp_path / "out.parquet")
+
+
 def test_a_picture_lands_where_it_did_in_training(finished, mixed, tmp_path):
     embedded(finished, mixed, tmp_path / "out.parquet")
     table = pd.read_parquet(tmp_path / "out.parquet")
