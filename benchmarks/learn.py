@@ -24,7 +24,7 @@ from PIL import Image
 from pipeline import open_run
 from pipeline.running import Request, run
 from pipeline.settings import Settings
-from stages.artifacts import PackedImages
+from stages.images import PackedImages
 from stages.method.kmeans import kmeans
 from stages.method.measures import nmi
 from stages.report import Reporter

@@ -18,7 +18,8 @@ from report import bf16_units
 from scratch import Project
 from sizes import Size, paper
 
-from stages.artifacts import PackedImages, read_parquet
+from stages.artifacts import read_parquet
+from stages.images import PackedImages
 from stages.params import RunParams
 
 EXTRACT_BAR = {"float32": 1.8, "bf16": 3.5}

@@ -15,9 +15,10 @@ from pipeline import clusterings
 from pipeline.descent import Descent
 from pipeline.epoch_files import Epoch, EpochFiles
 from pipeline.status import final_is_current
-from stages.artifacts import PackedImages, find_root, load_json, load_run_params, read_parquet, spans
+from stages.artifacts import find_root, load_json, load_run_params, read_parquet, spans
 from stages.errors import Refusal
 from stages.folders import dataset_folder, run_folder
+from stages.images import PackedImages
 from stages.method import measures
 from stages.params import RunParams
 

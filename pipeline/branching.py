@@ -16,11 +16,11 @@ from stages.artifacts import epochs_with_checkpoint, load_run_params, spans
 from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.folders import clustered_epoch, dataset_folder, epoch_folder, run_folder
-from stages.job import as_values
 from stages.locks import only_writer
 from stages.params import RunParams, parse_branch
 from stages.pruned import record
 from stages.publish import link, write_json
+from stages.values import as_values
 
 
 def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | None) -> RunParams:

@@ -13,7 +13,7 @@ from pipeline.retention import Retention
 from stages.errors import Refusal
 from stages.folders import dataset_folder, run_folder
 from stages.graph import dataset_nodes
-from stages.job import as_values, dataset_job, run_job
+from stages.job import dataset_job, run_job
 from stages.listing import checked_listing
 from stages.locks import only_writer
 from stages.nodes import PRUNED, Node
@@ -21,6 +21,7 @@ from stages.params import DatasetParams, RunParams
 from stages.pruned import reason
 from stages.report import Reporter
 from stages.runner import execute
+from stages.values import as_values
 
 
 class Engine:

@@ -63,12 +63,26 @@ def _whole_lock(folder: Path) -> dict[str, Any] | None:
     return None if previous.read_bytes().startswith(lock.read_bytes()) else stages
 
 
+class _Loader(yaml.CSafeLoader):
+    """yaml's, without what it does for YAML's rarer forms: a run of 500 epochs has as many locks to read."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if node.tag == "tag:yaml.org,2002:str":
+            return node.value
+        if isinstance(node, yaml.MappingNode):
+            return {self.construct_document(key): self.construct_document(value) for key, value in node.value}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.construct_document(value) for value in node.value]
+        return self.construct_object(node)
+
+
 def readable_lock(path: Path) -> dict[str, Any] | None:
     """The stages of a dvc.lock, or None where it is missing or cut short."""
     try:
         text = path.read_bytes()
-        content = yaml.load(text, yaml.CSafeLoader)
-    except (OSError, yaml.YAMLError):
+        content = yaml.load(text, _Loader)
+    # Whatever a damaged file holds in place of a lock: no YAML, a key that is no scalar, a node within itself.
+    except (OSError, yaml.YAMLError, TypeError, ValueError, RecursionError):
         return None
     if not text.endswith(b"\n") or not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
         return None

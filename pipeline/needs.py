@@ -13,12 +13,12 @@ from pipeline.status import NodeStatus
 from stages.artifacts import load_run_params, spans
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
-from stages.job import as_values, changes
 from stages.listing import checked_listing
 from stages.nodes import PRUNED
 from stages.params import DatasetParams, RunParams, feature_width, scaled
 from stages.pruned import reason
 from stages.publish import existing
+from stages.values import as_values, changes
 
 COLOUR_BYTES = 3
 MEAN_ASPECT = 1.4

@@ -19,12 +19,12 @@ from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
 from stages.graph import dataset_nodes, resolve_node
-from stages.job import changes
 from stages.listing import Listing, list_source, refuse_inside, source_path
 from stages.locks import only_writer
 from stages.nodes import PRUNED
 from stages.params import DatasetParams, RunParams
 from stages.report import Reporter, duration
+from stages.values import changes
 
 
 @dataclass

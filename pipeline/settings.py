@@ -14,11 +14,11 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.errors import Refusal
-from stages.job import revisions
 from stages.locks import only_writer
 from stages.params import RunParams
 from stages.publish import write_bytes
 from stages.resolution import resolve
+from stages.revisions import revisions
 
 
 class _Representer(RoundTripRepresenter):

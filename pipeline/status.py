@@ -23,10 +23,11 @@ from stages.artifacts import load_yaml
 from stages.errors import Refusal
 from stages.folders import epoch_folder, run_folder
 from stages.graph import dataset_nodes, run_nodes
-from stages.job import as_values
 from stages.nodes import PRUNED, Node
 from stages.params import RunParams, lookup, same
 from stages.publish import failure
+from stages.revisions import revision_of
+from stages.values import as_values
 
 State = Literal["done", "stale", "missing", "failed"]
 
@@ -152,8 +153,6 @@ class Inspector:
         for name, values in entry.get("params", {}).items():
             path = (self.root / node.folder / name).resolve()
             if path.suffix == ".py":
-                from stages.job import revision_of
-
                 if values.get("REVISION") != revision_of(path.stem):
                     return f"revision.{path.stem}"
                 continue

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.artifacts import PackedImages, read_parquet
+from stages.artifacts import read_parquet
+from stages.images import PackedImages
 from stages.job import Job
 from stages.publish import write_bytes
 from stages.runner import run_stage

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,15 +11,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from stages.artifacts import PackedImages, load_run_params, load_yaml, remedy
+from stages.artifacts import load_run_params, load_yaml, remedy
 from stages.chunks import ChunkReader
 from stages.errors import Refusal
 from stages.folders import run_folder
-from stages.nodes import REVISED_STAGES, Node
-from stages.params import DatasetParams, RunParams, same
+from stages.images import PackedImages
+from stages.nodes import Node
+from stages.params import DatasetParams, RunParams
 from stages.publish import Partial
 from stages.report import Reporter
 from stages.resolution import resolve, resolve_dataset
+from stages.revisions import revision_of, revisions
 
 T = TypeVar("T")
 
@@ -165,40 +165,3 @@ def load_dataset_params(root: Path, name: str) -> DatasetParams:
     if not isinstance(datasets, dict) or name not in datasets:
         raise Refusal(f"params.yaml: there is no data set {name!r} under `datasets`")
     return resolve_dataset(datasets[name], name)
-
-
-def revision_of(stage: str) -> int:
-    """REVISION of a stage module, read from its source so that nothing heavy is imported."""
-    tree = ast.parse((Path(__file__).parent / f"{stage}.py").read_text(encoding="utf-8"))
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "REVISION":
-            return int(ast.literal_eval(statement.value))
-    raise AssertionError(f"stages/{stage}.py has no REVISION")
-
-
-def revisions() -> dict[str, int]:
-    return {stage: revision_of(stage) for stage in REVISED_STAGES}
-
-
-NOT_SET = ("run", "branch", "dataset", "epochs", "revision", "threads", "workers")
-"""Keys that are given otherwise than by --set, or that no result depends on."""
-
-
-def changes(before: RunParams, after: RunParams) -> list[tuple[str, Any]]:
-    """Keys that a user can set and whose values differ, such as train.lr, with the new values."""
-    return list(_changes("", as_values(before), as_values(after)))
-
-
-def _changes(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in after.items():
-        if not prefix and key in NOT_SET:
-            continue
-        if isinstance(value, dict):
-            yield from _changes(f"{prefix}{key}.", before.get(key) or {}, value)
-        elif value is not None and not same(before.get(key), value):
-            yield f"{prefix}{key}", value
-
-
-def as_values(params: RunParams) -> dict[str, Any]:
-    """`params` as plain values for YAML; `retain` is none of a stage's."""
-    return json.loads(params.model_dump_json(exclude={"retain"}))

@@ -16,11 +16,12 @@ from stages.checks import check_counts
 from stages.errors import Refusal
 from stages.folders import epoch_folder, own_epochs
 from stages.graph import is_planned
-from stages.job import Job, as_values
+from stages.job import Job
 from stages.params import RunParams
 from stages.pruned import changed_key, reason, record
 from stages.publish import write_bytes
 from stages.runner import run_stage
+from stages.values import as_values
 
 
 def resolve(job: Job) -> None:

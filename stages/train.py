@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.artifacts import PackedImages, read_parquet
+from stages.artifacts import read_parquet
 from stages.checkpoints import autocast, build, device_of, load, placed, restore
 from stages.errors import Refusal
+from stages.images import PackedImages
 from stages.job import Job
 from stages.loader import prefetch
 from stages.method.augment import random_crops, resized_crop

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from pipeline.status import Inspector, project_nodes
-from stages.job import revisions
 from stages.nodes import Node
 from stages.params import RunParams
 from stages.resolution import resolve
+from stages.revisions import revisions
 
 
 def content_of(root: Path) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from pipeline.status import project_nodes
 from stages import job, nodes
 from stages.errors import Refusal
 from stages.folders import own_epochs
-from stages.job import revisions, run_job
+from stages.job import run_job
 from stages.nodes import REVISED_STAGES
 from stages.report import Reporter
 from stages.resolution import known_keys, resolve
+from stages.revisions import revisions
 from stages.runner import execute
 
 # ---------------------------------------------------------------- the committed plan

@@ -14,9 +14,9 @@ from pipeline_helpers import changed, content_of, flip_byte, node_of, params_of,
 from pipeline.lockfiles import PREVIOUS
 from pipeline.recorder import Recorder
 from pipeline.status import md5, of_run, project_nodes, same
-from stages.job import revisions
 from stages.resolution import resolve
 from stages.resolve import render
+from stages.revisions import revisions
 
 RUN = "data/runs/demo"
 

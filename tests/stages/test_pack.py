@@ -26,7 +26,7 @@ from stage_helpers import (
     tmpfs,
 )
 
-from stages.artifacts import PackedImages
+from stages.images import PackedImages
 
 MIB = 2**20
 

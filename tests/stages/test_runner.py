@@ -16,9 +16,10 @@ from stage_helpers import RUN, Stopping, change, files, published, refused, remo
 from stages.artifacts import find_root, load_run_params
 from stages.errors import Refusal
 from stages.graph import run_nodes
-from stages.job import revision_of, revisions, run_job
+from stages.job import run_job
 from stages.publish import failure
 from stages.resources import TIMING_COLUMNS
+from stages.revisions import revision_of, revisions
 from stages.runner import execute, find_node
 
 EPOCH = "epochs/0001"

@@ -24,9 +24,10 @@ from stage_helpers import (
 
 from stages import pseudolabel as pseudolabel_module
 from stages import train as train_module
-from stages.artifacts import PackedImages, load_run_params
+from stages.artifacts import load_run_params
 from stages.checkpoints import build
 from stages.chunks import ChunkReader, ChunkWriter
+from stages.images import PackedImages
 from stages.publish import failure
 
 EPOCH = "epochs/0001"
