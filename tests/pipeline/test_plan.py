@@ -12,19 +12,20 @@ import yaml
 from pipeline_helpers import changed, content_of, node_of, params_of, states_of
 from projects import ROOT, committed_params
 
+from pipeline import status
 from pipeline.plan import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml, write_run
 from pipeline.recorder import Recorder
 from pipeline.running import Request
 from pipeline.running import plan as plan_command
 from pipeline.status import project_nodes
-from stages import job, nodes
+from stages import nodes
 from stages.errors import Refusal
 from stages.folders import own_epochs
 from stages.job import run_job
 from stages.nodes import REVISED_STAGES
 from stages.report import Reporter
 from stages.resolution import known_keys, resolve
-from stages.revisions import revisions
+from stages.revisions import revision_of, revisions
 from stages.runner import execute
 
 # ---------------------------------------------------------------- the committed plan
@@ -243,8 +244,7 @@ def test_a_raised_revision_reaches_its_stage_alone(finished, stage):
 
 @pytest.mark.parametrize("stage", ["generate", "pack"])
 def test_a_raised_revision_of_a_data_sets_stage_reaches_it_alone(finished, stage, monkeypatch):
-    true = job.revision_of
-    monkeypatch.setattr(job, "revision_of", lambda name: true(name) + (name == stage))
+    monkeypatch.setattr(status, "revision_of", lambda name: revision_of(name) + (name == stage))
     assert stale(finished.root, content_of(finished.root), revisions()) == {f"data/images/demo:{stage}"}
 
 
