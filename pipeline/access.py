@@ -127,7 +127,7 @@ class Run:
         single cluster.
         """
         if (a is None) != (b is None):
-            raise Refusal("nmi takes two epochs, or none")
+            raise Refusal("nmi takes two epochs, or none: give --a and --b")
         if a is not None and b is not None:
             return measures.nmi(self._clusters(a), self._clusters(b))
         history = self.history().dropna(subset=["used"])

@@ -57,12 +57,17 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         target = root / epoch_folder(name, epoch)
         target.mkdir(parents=True, exist_ok=True)
         digests = {}
-        for file, path in files.items():
-            link(path, target / file)
-            with open(path, "rb") as opened:
-                digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()
-        write_json(target / "branch.json", {"from": source, "sha256": digests})
-        settings.save()
+        try:
+            for file, path in files.items():
+                link(path, target / file)
+                with open(path, "rb") as opened:
+                    digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+            write_json(target / "branch.json", {"from": source, "sha256": digests})
+            settings.save()
+        except Refusal:
+            # Not yet in params.yaml: the same command must find no run of that name.
+            shutil.rmtree(root / run_folder(name))
+            raise
         write_run(root, params)
     return params
 
@@ -118,7 +123,7 @@ def _overrides(parent: RunParams) -> dict[str, Any]:
     }
 
 
-def remove(root: Path, name: str) -> str | None:
+def remove(root: Path, name: str, *, yes: bool) -> str | None:
     """Deletes a run's folder and its entry in params.yaml; packed pictures stay.
 
     Returns:
@@ -129,6 +134,8 @@ def remove(root: Path, name: str) -> str | None:
     folder = root / run_folder(name)
     if name not in settings.runs() and not folder.exists():
         raise Refusal(f"there is no run {name!r} (known: {', '.join(settings.runs())})")
+    if not yes:
+        raise Refusal(f"this deletes {run_folder(name)} for good: add --yes")
     folder.mkdir(parents=True, exist_ok=True)
     left = None
     with only_writer(folder, f"run {name}"):

@@ -241,9 +241,7 @@ def remove(run: Annotated[str, typer.Argument(help="Name of the run.")], yes: Ye
     """
     from pipeline.branching import remove as delete
 
-    if not yes:
-        raise Refusal(f"this deletes data/runs/{run} for good: add --yes")
-    pictures = delete(root(), run)
+    pictures = delete(root(), run, yes=yes)
     typer.echo(f"run {run} is deleted" + (f"; its packed pictures stay in {pictures}" if pictures else ""))
 
 

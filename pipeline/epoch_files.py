@@ -64,8 +64,10 @@ class EpochFiles:
         if epoch == "final" and path.exists() and not final_is_current(self.root, self.params):
             raise Refusal(f"{path} is of an earlier network: `python -m pipeline run --run {self.run}` makes it again")
         if not path.exists():
-            finished = ", ".join(map(str, self.clusterings())) or "none"
-            last = "; the last row of `history` is final" if where == self.params.epochs + 1 else ""
+            clusterings = self.clusterings()
+            finished = ", ".join(map(str, clusterings)) or "none"
+            beyond = where == self.params.epochs + 1 and "final" in clusterings
+            last = "; the last row of `history` is final" if beyond else ""
             raise Refusal(f"{path} is missing; epochs with a clustering: {finished}{last}")
         return path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Engine:
         self,
         nodes: Iterable[Node],
         params: RunParams | None,
-        forced: set[str] = frozenset(),  # type: ignore[assignment]
+        forced: Set[str] = frozenset(),
         retention: Retention | None = None,
     ) -> int:
         """Runs each node that is not up to date, or whose id is in `forced`; how many ran.

@@ -81,8 +81,8 @@ def readable_lock(path: Path) -> dict[str, Any] | None:
     try:
         text = path.read_bytes()
         content = yaml.load(text, _Loader)
-    # Whatever a damaged file holds in place of a lock: no YAML, a key that is no scalar, a node within itself.
-    except (OSError, yaml.YAMLError, TypeError, ValueError, RecursionError):
+    except Exception:
+        # Whatever a damaged file holds in place of a lock: no YAML, a key that is no scalar, a node within itself.
         return None
     if not text.endswith(b"\n") or not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
         return None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.lockfiles import recorded_stages
 from pipeline.retention import stays_whole
 from pipeline.sources import since_packed
 from pipeline.status import NodeStatus
-from stages.artifacts import load_run_params, spans
+from stages.artifacts import load_run_params, load_yaml, spans
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
 from stages.listing import checked_listing
 from stages.nodes import PRUNED
-from stages.params import DatasetParams, RunParams, feature_width, scaled
+from stages.params import DatasetParams, RunParams, feature_width, lookup, same, scaled
 from stages.pruned import reason
 from stages.publish import existing
 from stages.values import as_values, changes
@@ -188,7 +190,9 @@ def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], 
     epochs = recomputed(states)
     if not epochs or yes:
         return
-    first = next(status for status in states if status.state == "stale")
+    stale = [status for status in states if status.state == "stale"]
+    # What the whole run is resolved from differs wherever anything does: the cause is more than that.
+    first = next((s for s in stale if s.node.stage != "resolve" and not s.inherited), stale[0])
     hours = recorded_hours(root, params.run, epochs)
     kept = f"{params.run}@{max(params.start, epochs[0] - 1)}"
     raise Refusal(
@@ -200,21 +204,42 @@ def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], 
 
 def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
     """Stops before the pictures of recorded epochs give way to others, unless told to go on."""
-    folder = root / dataset_folder(dataset.name)
-    changed = since_packed(root, dataset, checked_listing(root, dataset, folder))
-    if changed is None or yes:
+    changed = None if yes else _repacked(root, dataset)
+    if changed is None:
         return
     losing = []
     for path in sorted(root.glob("data/runs/*/params.yaml")):
         epochs = sorted(int(found.parent.name) for found in path.parent.glob("epochs/*/metrics.json"))
         if epochs and _dataset_of(path.parent) == dataset.name:
             hours = recorded_hours(root, path.parent.name, epochs)
-            losing.append(f"run {path.parent.name} (epochs {spans(epochs)}, {hours:.2f} hours)")
+            # What a branch starts from belongs to its former pictures.
+            lost = " and lost, being of a branch" if load_run_params(path.parent).branch else ""
+            losing.append(f"run {path.parent.name} (epochs {spans(epochs)}, {hours:.2f} hours{lost})")
     if losing:
         raise Refusal(
             f"{changed}: packed again, they replace the pictures of {' and '.join(losing)}, to be computed again: add "
             f"--yes, or start another run on them: `python -m pipeline run --run NAME --images {dataset.path}`"
         )
+
+
+def _repacked(root: Path, dataset: DatasetParams) -> str | None:
+    """What packing again would change in the pictures; None where nothing, or where that cannot be told."""
+    folder = root / dataset_folder(dataset.name)
+    key = f"datasets.{dataset.name}"
+    recorded = recorded_stages(folder).get("pack", {}).get("params", {}).values()
+    before = next((values[key] for values in recorded if key in values), None)
+    try:
+        now = lookup(load_yaml(root / "params.yaml"), key)
+        if isinstance(before, Mapping):
+            edited = [name for name in sorted({*before, *now}) if not same(before.get(name), now.get(name))]
+            if edited:
+                return f"{key}.{edited[0]} has changed since they were packed"
+        if dataset.generate is None:
+            return since_packed(root, dataset, checked_listing(root, dataset, folder))
+    except Refusal:
+        # The source is not there, which packing refuses, or the files of the former packing, which it mends.
+        pass
+    return None
 
 
 def _dataset_of(folder: Path) -> str | None:

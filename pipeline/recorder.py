@@ -21,6 +21,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from pipeline.lockfiles import keep_entry, keep_lock, restore_lock
+from pipeline.status import md5
 from stages.errors import Refusal
 from stages.nodes import Node
 from stages.publish import space_told
@@ -110,6 +111,7 @@ class Recorder:
                 return True
             # Only .dvc/cache lacks what the stage made: that is no reason to make it again.
             try:
+                self._drop_damaged(stage)
                 stage.commit()
             except LockError:
                 raise
@@ -155,6 +157,7 @@ class Recorder:
             try:
                 with self._recorded(node) as stage:
                     stage.save(run_cache=False)
+                    self._drop_damaged(stage)
                     stage.commit()
                     stage.dump(update_pipeline=False)
             except LockError:
@@ -167,6 +170,14 @@ class Recorder:
 
         with space_told(lock, needed):
             self._locked(work)
+
+    def _drop_damaged(self, stage: Any) -> None:
+        """Removes from .dvc/cache what is not what its name says: DVC would put it in place of what was just made."""
+        for out in stage.outs:
+            if out.use_cache and out.hash_info.value:
+                kept = Path(self.repo.cache.local.oid_to_path(out.hash_info.value))
+                if kept.exists() and md5(kept) != out.hash_info.value:
+                    kept.unlink()
 
     def record_guard(self, node: Node, expected: Mapping[str, str]) -> None:
         """Records a pruned epoch's guard alone in its dvc.lock.

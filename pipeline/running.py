@@ -19,6 +19,7 @@ from stages.checks import check_counts, refuse_name
 from stages.errors import Refusal
 from stages.folders import dataset_folder, own_epochs, run_folder
 from stages.graph import dataset_nodes, resolve_node
+from stages.job import load_dataset_params
 from stages.listing import Listing, list_source, refuse_inside, source_path
 from stages.locks import only_writer
 from stages.nodes import PRUNED
@@ -60,6 +61,8 @@ def prepare(root: Path, request: Request) -> Prepared:
     new = None
     if request.images is not None:
         new = _adopt(settings, root, request)
+    elif request.preset != "fit":
+        raise Refusal(f"--preset {request.preset}: it fits a new run to its pictures; add --images FOLDER")
     elif request.run not in settings.runs():
         raise Refusal(
             f"there is no run {request.run!r} (known: {', '.join(settings.runs())}); a new one needs its "
@@ -154,7 +157,9 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         nodes = [node for node in nodes_on_disk(root, params) if node.run]
         retention = Retention(root, params, engine.recorder)
         progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
-        count += engine.execute(progress, params, retention=retention)
+        # DVC takes a file of the recorded size and time for the recorded one.
+        damaged = {status.node.id for status in prepared.states if status.damaged}
+        count += engine.execute(progress, params, damaged, retention)
     if retention.freed.epochs:
         report.say(retention.freed.told(params.run))
     report.say(
@@ -223,13 +228,13 @@ def rerun(
     chosen = [node for node in nodes if node.stage == stage and _is_epoch(node.folder, epoch)]
     if not chosen:
         have = "final or " + f"{params.start + 1} to {params.epochs}" if own_epochs(params) else "final"
-        raise Refusal(
-            f"run {run_name} has no stage {stage} in epoch {epoch}; stages: extract, whiten, …; epochs: {have}"
-        )
+        stages = ", ".join(dict.fromkeys(node.stage for node in nodes if node.stage != PRUNED))
+        where = f" in epoch {epoch}" if epoch else ""
+        raise Refusal(f"run {run_name} has no stage {stage}{where}; stages: {stages}; epochs: {have}")
     if len(chosen) > 1:
         raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
     if stage == "pack":
-        needs.refuse_repacking(root, params.dataset, yes=yes)
+        needs.refuse_repacking(root, load_dataset_params(root, params.dataset.name), yes=yes)
     with Engine(root, run_name, report) as engine:
         if stage in ("generate", "pack"):
             count = engine.pack(params.dataset, force=stage)
@@ -260,7 +265,6 @@ def _is_epoch(folder: str, epoch: str | None) -> bool:
 def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False) -> None:
     """Packs a data set again, whichever runs use it."""
     from pipeline.execution import Engine
-    from stages.job import load_dataset_params
 
     params = load_dataset_params(root, dataset)
     needs.refuse_repacking(root, params, yes=yes)

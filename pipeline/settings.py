@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.errors import Refusal
 from stages.locks import only_writer
-from stages.params import RunParams
+from stages.params import RunParams, lookup
 from stages.publish import write_bytes
 from stages.resolution import resolve
 from stages.revisions import revisions
@@ -44,19 +44,26 @@ def _float(representer: Any, value: float) -> Any:
 _Representer.add_representer(float, _float)
 
 
+_NONE: Any = object()
+"""In place of a value, where there is none."""
+
 _PATIENCE = 10.0
 """Seconds to wait for another process to have written params.yaml, which takes a moment."""
 
 
 class Settings:
-    """params.yaml of a project, changed in memory until `save`."""
+    """params.yaml of a project, changed in memory until `save`.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        text: in place of what the file holds.
+    """
+
+    def __init__(self, root: Path, text: str | None = None) -> None:
         self.root, self.path = root, root / "params.yaml"
-        self._edits: list[Callable[[Settings], None]] = []
+        self._edits: list[tuple[str, Any]] = []
         self._resolved: dict[str, RunParams] = {}
         try:
-            self.text = self.path.read_text(encoding="utf-8")
+            self.text = self.path.read_text(encoding="utf-8") if text is None else text
             self.content: Any = _yaml().load(self.text)
         except (OSError, UnicodeDecodeError) as error:
             raise Refusal(f"{self.path} cannot be read: {error}; restore it with git") from None
@@ -71,7 +78,14 @@ class Settings:
 
     def dataset_of(self, run: str) -> str:
         """The name of a run's data set, its own or the one of all."""
-        return str((self.content["runs"][run] or {}).get("dataset", self.content.get("dataset")))
+        own = self._found(f"runs.{run}.dataset")
+        return str(self.content.get("dataset") if own is _NONE else own)
+
+    def _found(self, key: str) -> Any:
+        try:
+            return lookup(self.content, key)
+        except (KeyError, TypeError):
+            return _NONE
 
     def datasets(self) -> Mapping[str, Any]:
         found = self.content.get("datasets")
@@ -79,12 +93,12 @@ class Settings:
 
     def put(self, key: str, value: Any) -> None:
         """Sets a dotted key, making the sections on the way."""
-        self._edits.append(lambda settings: settings._put(key, value))
+        self._edits.append((key, value))
         self._put(key, value)
 
     def drop_run(self, run: str) -> None:
-        self._edits.append(lambda settings: settings.content["runs"].pop(run, None))
-        del self.content["runs"][run]
+        self._edits.append((f"runs.{run}", _NONE))
+        self.content["runs"].pop(run, None)
 
     def _put(self, key: str, value: Any) -> None:
         *sections, last = key.split(".")
@@ -127,7 +141,7 @@ class Settings:
         What others have written since it was read is kept.
 
         Raises:
-            Refusal: they changed a run that was resolved here, and so may have been refused since.
+            Refusal: they changed what is changed here, or a run that was resolved here, which was checked before.
         """
         if self._dumped() == self.text:
             return False
@@ -144,9 +158,16 @@ class Settings:
         return buffer.getvalue()
 
     def _merge(self) -> None:
-        now = Settings(self.root)
-        for edit in self._edits:
-            edit(now)
+        now, before = Settings(self.root), Settings(self.root, self.text)
+        for key, value in self._edits:
+            found = now._found(key)
+            if found not in (before._found(key), value):
+                raise Refusal(f"params.yaml: {key} was changed meanwhile; nothing was written: give the command again")
+        for key, value in self._edits:
+            if value is _NONE:
+                now.drop_run(key.removeprefix("runs."))
+            else:
+                now.put(key, value)
         for run, params in self._resolved.items():
             if now.resolve(run) != params:
                 raise Refusal(

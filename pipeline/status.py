@@ -2,7 +2,7 @@
 
 A file counts as unchanged when its size is the recorded one and neither content nor name changed
 since the lock was written, nor since what is made from it in that folder; otherwise it is hashed as
-DVC hashes it.
+DVC hashes it (so is one that was remade with the same bytes, until what is made from it is remade too).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stages.artifacts import load_yaml
 from stages.errors import Refusal
 from stages.folders import epoch_folder, run_folder
 from stages.graph import dataset_nodes, run_nodes
-from stages.nodes import PRUNED, Node
+from stages.nodes import PRUNED, Node, Out
 from stages.params import RunParams, lookup, same
 from stages.publish import failure
 from stages.revisions import revision_of
@@ -34,12 +34,19 @@ State = Literal["done", "stale", "missing", "failed"]
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """The state of one stage; `why` says what differs, `inherited`: only in what it is made from."""
+    """The state of one stage.
+
+    Attributes:
+        why: what differs.
+        inherited: it differs only in what it is made from.
+        damaged: what the stage made is no longer what was recorded.
+    """
 
     node: Node
     state: State
     why: str = ""
     inherited: bool = False
+    damaged: bool = False
 
 
 class Inspector:
@@ -76,12 +83,14 @@ class Inspector:
     def state(self, node: Node, unsure: Set[str] = frozenset()) -> NodeStatus:
         """The state of a node by itself, whatever lies before it; inputs in `unsure` are not looked at."""
         why = self._difference(node, unsure)
-        if why is None:
+        damage = self._damage(node)
+        if why is None and damage is None:
             return NodeStatus(node, "done")
+        why = why or damage or ""
         failed = failure(self.root / node.folder, node.stage)
         if failed is not None:
-            return NodeStatus(node, "failed", failed)
-        return NodeStatus(node, "missing" if why == "never run" else "stale", why)
+            return NodeStatus(node, "failed", failed, damaged=damage is not None)
+        return NodeStatus(node, "missing" if why == "never run" else "stale", why, damaged=damage is not None)
 
     def recorded(self, node: Node) -> dict[str, Any] | None:
         """The stage's entry in its dvc.lock."""
@@ -97,17 +106,22 @@ class Inspector:
         if changed is not None:
             return f"{changed} changed"
         deps = {str(dep["path"]): dep for dep in entry.get("deps", [])}
-        outs = {str(out["path"]): out for out in entry.get("outs", [])}
         for path in (path for path in node.all_deps() if path not in unsure):
             name = _relative(path, node.folder)
             if name not in deps:
                 return f"{path} is a new input"
             if self._hash(path, deps[name], self._limit(node.folder, name)) != deps[name].get("md5"):
                 return f"{path} changed"
+        outs = {str(out["path"]) for out in entry.get("outs", [])}
+        return next((f"{out.path} is a new output" for out in node.outs.values() if _name(out, node) not in outs), None)
+
+    def _damage(self, node: Node) -> str | None:
+        """What lies there in place of a recorded output."""
+        outs = {str(out["path"]): out for out in (self.recorded(node) or {}).get("outs", [])}
         for out in node.outs.values():
-            name = _relative(out.path, node.folder)
+            name = _name(out, node)
             if name not in outs:
-                return f"{out.path} is a new output"
+                continue
             found = self._hash(out.path, outs[name], self._limit(node.folder, name))
             if found is None:
                 return f"{out.path} is deleted"
@@ -174,7 +188,12 @@ class Inspector:
         """
         if folder not in self._limits:
             limits = {"": (self.root / folder / "dvc.lock").stat().st_mtime_ns}
+            hashes: dict[str, str] = {}
             for entry in self._locks[folder].values():
+                for item in (*entry.get("outs", []), *entry.get("deps", [])):
+                    # Made as one thing and read as another, it can be either.
+                    if hashes.setdefault(item["path"], item["md5"]) != item["md5"]:
+                        limits[item["path"]] = 0
                 made = [self._look(_absolute(out["path"], folder)) for out in entry.get("outs", [])]
                 newest = max((look.newest for look in made if look), default=limits[""])
                 for dep in entry.get("deps", []):
@@ -221,6 +240,11 @@ def _look(path: Path) -> _Look | None:
     except OSError:
         return None
     return _Look(size, count, newest) if count else None
+
+
+def _name(out: Out, node: Node) -> str:
+    """An output's name in its folder's dvc.lock."""
+    return _relative(out.path, node.folder)
 
 
 def _relative(path: str, folder: str) -> str:

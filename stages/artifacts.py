@@ -70,6 +70,8 @@ def load_run_params(folder: Path) -> RunParams:
     """
     path = folder / "params.yaml"
     command = f"`python -m pipeline run --run {folder.name}`"
+    if not path.exists() and any(folder.glob("epochs/*/dvc.lock")):
+        raise Refusal(f"{path} is missing: {command} writes it anew")
     if not path.exists():
         begun = ", ".join(sorted(found.parent.name for found in folder.parent.glob("*/params.yaml"))) or "none"
         raise Refusal(f"run {folder.name} has not begun (begun: {begun}); {command} begins it")

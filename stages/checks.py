@@ -70,9 +70,10 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
         raise Refusal("params.yaml: cluster.method: labels: some pictures have none; --set cluster.method=kmeans")
     k, dim = params.cluster.k, params.whiten.dim
     if images < 2:
+        where = "" if labelled is None else " (see rejected.parquet)"
         raise Refusal(
             f"datasets.{params.dataset.name}: {images} usable pictures in {params.dataset.path}; "
-            "at least 2 are needed (see rejected.parquet)"
+            f"at least 2 are needed{where}"
         )
     if k is not None and k > images:
         raise Refusal(

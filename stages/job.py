@@ -163,5 +163,6 @@ def load_dataset_params(root: Path, name: str) -> DatasetParams:
     content = load_yaml(root / "params.yaml")
     datasets = content.get("datasets")
     if not isinstance(datasets, dict) or name not in datasets:
-        raise Refusal(f"params.yaml: there is no data set {name!r} under `datasets`")
+        known = ", ".join(map(str, datasets)) if isinstance(datasets, dict) else ""
+        raise Refusal(f"params.yaml: there is no data set {name!r} under `datasets` (known: {known or 'none'})")
     return resolve_dataset(datasets[name], name)

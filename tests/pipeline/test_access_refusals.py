@@ -48,6 +48,12 @@ def test_an_unknown_run_is_refused_with_those_that_are_known(finished):
         open_run("nope", finished.root)
 
 
+def test_a_run_whose_parameters_are_gone_has_begun(finished_copy):
+    unlink(finished_copy.run_path("params.yaml"))
+    with pytest.raises(Refusal, match=r"params\.yaml is missing: `python -m pipeline run --run demo` writes it anew"):
+        open_run("demo", finished_copy.root)
+
+
 def test_a_folder_outside_any_project_is_refused(tmp_path):
     with pytest.raises(Refusal, match="not inside a clone"):
         open_run("demo", tmp_path)

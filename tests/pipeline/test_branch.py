@@ -13,6 +13,7 @@ from pipeline_helpers import content_of, flip_byte, params_of, unlink
 from projects import committed_params, tree
 
 from pipeline.branching import branch, remove
+from pipeline.settings import Settings
 from pipeline.verification import verify
 from stages.errors import Refusal
 from stages.params import parse_branch
@@ -34,6 +35,19 @@ def test_the_same_parameters_give_the_same_bytes(finished_copy):
     assert mine["model.safetensors"] == theirs["model.safetensors"]
     assert pd.read_csv(finished_copy.run_path("history.csv", "b"))["epoch"].tolist() == [2, 3]
     assert not any(name.startswith("epochs/0000") for name in mine)
+
+
+def test_a_branch_that_cannot_enter_params_yaml_leaves_no_folder(finished_copy, monkeypatch):
+    def refuse(settings):
+        raise Refusal("params.yaml: runs.b was changed meanwhile")
+
+    monkeypatch.setattr(Settings, "save", refuse)
+    with pytest.raises(Refusal, match="meanwhile"):
+        branch(finished_copy.root, "demo@1", "b", [], None)
+    assert not finished_copy.path("data/runs/b").exists()
+    monkeypatch.undo()
+    branch(finished_copy.root, "demo@1", "b", [], None)
+    assert finished_copy.run_path("epochs/0002/dvc.yaml", "b").exists()
 
 
 def test_a_branch_takes_the_parents_parameters_and_what_set_changes(finished_copy):
@@ -143,7 +157,7 @@ def test_an_epoch_is_named_by_the_last_at_sign():
 def test_removing_a_branch_leaves_everything_else(finished_copy):
     before = finished_copy.tree(), content_of(finished_copy.root)
     branch(finished_copy.root, "demo@1", "b", [], None)
-    remove(finished_copy.root, "b")
+    remove(finished_copy.root, "b", yes=True)
     assert not finished_copy.run_path("", "b").exists()
     assert (finished_copy.tree(), content_of(finished_copy.root)) == before
 
@@ -152,14 +166,14 @@ def test_removing_a_run_keeps_every_comment(finished_copy):
     text = committed_params()
     finished_copy.path("params.yaml").write_text(text)
     branch(finished_copy.root, "demo@1", "b", [], None)
-    remove(finished_copy.root, "b")
+    remove(finished_copy.root, "b", yes=True)
     assert finished_copy.path("params.yaml").read_text() == text
 
 
 def test_removing_a_run_that_others_share_an_anchor_with_leaves_them_whole(finished_copy):
     finished_copy.path("params.yaml").write_text(committed_params())
     before = comparable(params_of(finished_copy.root, "imagenet-vgg16"))
-    remove(finished_copy.root, "imagenet-alexnet")
+    remove(finished_copy.root, "imagenet-alexnet", yes=True)
     assert "imagenet-alexnet" not in content_of(finished_copy.root)["runs"]
     assert comparable(params_of(finished_copy.root, "imagenet-vgg16")) == before
 
@@ -168,7 +182,7 @@ def test_removing_a_run_that_others_share_an_anchor_with_leaves_them_whole(finis
 def test_remove_deletes_nothing_but_a_run(finished_copy, name):
     before = finished_copy.tree(), finished_copy.path("params.yaml").read_bytes()
     with pytest.raises(Refusal):
-        remove(finished_copy.root, name)
+        remove(finished_copy.root, name, yes=True)
     assert (finished_copy.tree(), finished_copy.path("params.yaml").read_bytes()) == before
 
 
@@ -185,5 +199,5 @@ def test_a_run_in_use_is_not_removed(finished_copy):
     from stages.locks import only_writer
 
     with only_writer(finished_copy.run_path(""), "run demo"), pytest.raises(Refusal, match="in use"):
-        remove(finished_copy.root, "demo")
+        remove(finished_copy.root, "demo", yes=True)
     assert finished_copy.run_path("history.csv").exists()

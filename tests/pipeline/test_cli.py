@@ -53,10 +53,17 @@ def test_help_alone_lists_the_commands(cli, finished):
     assert all(command in ended.out for command in COMMANDS)
 
 
+def test_status_reads_no_picture_and_loads_nothing_for_it(finished):
+    code = "import sys; from pipeline.cli import app; app(['status'], standalone_mode=False); print(*sys.modules)"
+    ended = finished.command(sys.executable, "-c", code)
+    assert ended.returncode == 0 and "all 21 stages are done" in ended.stdout
+    assert not {"numpy", "torch", "pandas", "dvc"} & set(ended.stdout.splitlines()[-1].split())
+
+
 @pytest.mark.parametrize("module", ["pipeline", "pipeline.cli"])
 def test_importing_loads_nothing_heavy(module):
     # A shell's completion and `--help` must not wait three seconds for torch.
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded
-    assert not {"torch", "pandas", "dvc", "faiss", "zarr", "sklearn", "matplotlib"} & set(loaded)
+    assert not {"numpy", "torch", "pandas", "dvc", "faiss", "zarr", "sklearn", "matplotlib"} & set(loaded)

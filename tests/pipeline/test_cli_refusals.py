@@ -17,7 +17,10 @@ REFUSED = {
     "unknown run of embed": (["embed", "--run", "nope", ".", "-o", "x.parquet"], "nope"),
     "unknown run of branch": (["branch", "--from", "nope@1", "--run", "b"], "nope"),
     "unknown run of remove": (["remove", "nope", "--yes"], "nope.*known"),
-    "unknown stage": (["rerun", "blend", "--epoch", "1"], "blend.*extract"),
+    "unknown stage": (
+        ["rerun", "blend", "--epoch", "1"],
+        "blend.*extract, whiten, cluster, pseudolabel, train, checkpoint",
+    ),
     "stage without epoch": (["rerun", "cluster"], "--epoch N"),
     "epoch out of range to rerun": (["rerun", "cluster", "--epoch", "9"], "9.*1 to 2"),
     "epoch out of range to show": (["show", "--epoch", "9"], "1, 2, final"),
@@ -46,7 +49,7 @@ REFUSED = {
     "recomputing": (["run", "--set", "train.lr=0.3"], "2 recorded epochs.*--yes.*branch"),
     "remove without yes": (["remove", "demo"], "--yes"),
     "dataset with another stage": (["rerun", "train", "--dataset", "demo"], "--dataset"),
-    "unknown dataset": (["rerun", "pack", "--dataset", "nope"], "nope"),
+    "unknown dataset": (["rerun", "pack", "--dataset", "nope"], "nope.*known: demo"),
     "tf32 on a CPU": (["run", "--set", "precision=tf32"], "tf32"),
     # What the parser itself refuses.
     "unknown command": (["rum"], "rum"),
@@ -54,6 +57,10 @@ REFUSED = {
     "negative epochs": (["run", "--epochs", "-1"], "epochs"),
     "epochs that are no number": (["run", "--epochs", "many"], "epochs"),
     "missing argument": (["rerun"], "STAGE"),
+    "no such run to remove": (["remove", "nope"], "no run 'nope'"),
+    "remove without --yes": (["remove", "demo"], "add --yes"),
+    "a preset for an old run": (["run", "--preset", "paper"], "--images FOLDER"),
+    "one epoch of two": (["nmi", "--a", "1"], "--a and --b"),
 }
 
 

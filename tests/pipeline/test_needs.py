@@ -8,14 +8,17 @@ from collections import namedtuple
 import pandas as pd
 import pytest
 import torch
-from pipeline_helpers import content_of, params_of
+import yaml
+from pipeline_helpers import content_of, params_of, unlink
 from projects import ROOT
 
 from pipeline import needs
+from pipeline.branching import branch
 from pipeline.running import Request, prepare
 from pipeline.status import of_run, project_nodes
 from stages.checkpoints import build
 from stages.errors import Refusal
+from stages.job import load_dataset_params
 from stages.resolution import resolve
 
 Usage = namedtuple("Usage", "total used free")
@@ -156,6 +159,64 @@ def test_a_data_set_changed_by_set_asks_before_epochs_are_lost(finished_copy, ch
     # Packed anew, every epoch has another input; params.yaml on disk still says the old value.
     with pytest.raises(Refusal, match=r"2 recorded epochs.*--yes"):
         prepare(finished_copy.root, Request("demo", sets=[change]))
+
+
+@pytest.fixture
+def on_a_folder(finished_copy):
+    """The demo as a run on a user's folder, from which a picture has gone since; its branch too."""
+    branch(finished_copy.root, "demo@1", "side", [], None)
+    finished_copy.run("side")
+    entry = content_of(finished_copy.root)["datasets"]["demo"]
+    del entry["generate"]
+    lock = finished_copy.path("data/images/demo/dvc.lock")
+    content = yaml.safe_load(lock.read_text())
+    for stage in content["stages"].values():
+        stage["params"] = {name: {"datasets.demo": entry} for name in stage["params"] if name.endswith("params.yaml")}
+    lock.write_text(yaml.safe_dump(content))
+    settings = content_of(finished_copy.root)
+    settings["datasets"]["demo"] = entry
+    finished_copy.path("params.yaml").write_text(yaml.safe_dump(settings))
+    return finished_copy
+
+
+def dataset(project):
+    return load_dataset_params(project.root, "demo")
+
+
+def test_packing_the_same_pictures_again_asks_nothing(on_a_folder):
+    needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+
+
+def test_packing_other_pictures_asks_before_recorded_epochs_lose_theirs(on_a_folder):
+    unlink(next(on_a_folder.path("data/images/demo/pictures").rglob("*.png")))
+    hours = r"\d\.\d\d hours"
+    lost = rf"run demo \(epochs 1, 2, {hours}\) and run side \(epochs 2, {hours} and lost, being of a branch\)"
+    with pytest.raises(Refusal, match=rf"0 new, 1 gone since it was packed.*{lost}.*add --yes"):
+        needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+    needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=True)
+
+
+@pytest.mark.parametrize(("key", "value"), [("size", 48), ("path", "elsewhere"), ("labels", False)])
+def test_packing_otherwise_asks_before_recorded_epochs_lose_their_pictures(on_a_folder, key, value):
+    on_a_folder.edit({"datasets": {"demo": {key: value}}})
+    with pytest.raises(Refusal, match=rf"datasets\.demo\.{key} has changed since they were packed.*run demo"):
+        needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+
+
+@pytest.mark.parametrize("name", ["listing.json", "manifest.parquet", "pictures"])
+def test_what_packing_again_mends_does_not_stop_it(on_a_folder, name):
+    unlink(next(on_a_folder.path("data/images/demo/pictures").rglob("*.png")))
+    unlink(on_a_folder.path(f"data/images/demo/{name}"))
+    needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+
+
+def test_generated_pictures_are_made_and_packed_again_unasked(cli, finished_copy):
+    before = finished_copy.tree()
+    unlink(finished_copy.path("data/images/demo/pictures"), finished_copy.path("data/images/demo/pixels.zarr"))
+    ended = cli(finished_copy.root, "rerun", "pack", "--dataset", "demo")
+    assert (ended.status, ended.err) == (0, "")
+    assert finished_copy.tree() == before
+    assert "done  pack done" in cli(finished_copy.root, "status").out
 
 
 def test_hours_without_timings_are_zero(finished_copy):

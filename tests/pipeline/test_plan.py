@@ -18,7 +18,7 @@ from pipeline.recorder import Recorder
 from pipeline.running import Request
 from pipeline.running import plan as plan_command
 from pipeline.status import project_nodes
-from stages import nodes
+from stages import job, nodes
 from stages.errors import Refusal
 from stages.folders import own_epochs
 from stages.job import run_job

@@ -116,6 +116,7 @@ ODD = {
     "a date that is none": "stages: {a: 2024-99-99}\n",
     "a number that is none": "stages: {a: !!int x}\n",
     "a list": "- a\n",
+    "a truth that is none": "stages: {a: !!bool x}\n",
 }
 
 
@@ -152,6 +153,24 @@ def test_large_artifacts_stay_out_of_dvcs_cache_and_small_ones_are_in_it(finishe
     # Six of each epoch, four of final, three of pack, one of export, two figures.
     assert inside == 6 * 2 + 4 + 3 + 1 + 2
     assert outside > 100
+
+
+@pytest.mark.parametrize("where", ["run", "cache", "both"])
+def test_a_damaged_artifact_is_made_again_as_it_was_whatever_the_cache_holds(cli, finished_copy, where):
+    artifact = finished_copy.run_path("epochs/0002/centroids.npy")
+    before = artifact.read_bytes()
+    name = hashlib.md5(before).hexdigest()
+    cached = cached_hashes(finished_copy)[name]
+    assert not os.path.samefile(artifact, cached)
+    for path in {"run": [artifact], "cache": [cached], "both": [artifact, cached]}[where]:
+        mode = path.stat().st_mode
+        path.chmod(0o644)
+        flip_byte(path)
+        path.chmod(mode)
+    assert cli(finished_copy.root, "rerun", "cluster", "--epoch", "2").status == 0
+    assert artifact.read_bytes() == before
+    assert hashlib.md5(cached.read_bytes()).hexdigest() == name
+    assert cli(finished_copy.root, "verify").status == 0
 
 
 def test_dvcs_cache_holds_nothing_large_and_no_run_cache(finished):

@@ -104,6 +104,26 @@ def test_a_run_dropped_while_another_process_writes_is_gone(root):
     assert values["runs"]["demo"] == {"seed": 5}
 
 
+def test_a_run_that_another_process_made_under_the_same_name_is_refused_and_stays(root):
+    here, there = Settings(root), Settings(root)
+    for settings, path in ((here, "/a"), (there, "/b")):
+        settings.put("datasets.mine", {"path": path, "size": 72})
+        settings.put("runs.mine", {"dataset": "mine"})
+        settings.resolve("mine")
+    there.save()
+    before = written(root)
+    with pytest.raises(Refusal, match=r"datasets\.mine was changed meanwhile"):
+        here.save()
+    assert written(root) == before
+
+
+def test_runs_that_are_no_sections_or_have_numbers_for_names_have_the_data_set_of_all(root):
+    edited = written(root).replace("  demo: {}", "  demo: {}\n  2024: {}\n  odd: 3\n  empty:")
+    (root / "params.yaml").write_text(edited)
+    settings = Settings(root)
+    assert [settings.dataset_of(run) for run in ("2024", "odd", "empty", "yfcc-alexnet")] == ["demo"] * 3 + ["yfcc"]
+
+
 @pytest.mark.parametrize("key", ["train.lr", "runs.demo.train.lr"])
 def test_a_run_that_another_process_changed_after_it_was_checked_is_refused_and_nothing_written(root, key):
     here, there = Settings(root), Settings(root)

@@ -75,6 +75,27 @@ def test_what_was_corrupted_before_a_later_stage_renewed_the_record_is_found(cli
     }
 
 
+def test_what_was_corrupted_before_its_reader_was_made_again_is_found(cli, finished_copy):
+    flip_byte(finished_copy.run_path("epochs/0002/features.zarr/c.1.0"))
+    assert cli(finished_copy.root, "rerun", "whiten", "--epoch", "2").status == 0
+    state, why = states_of(finished_copy.root, params_of(finished_copy.root))[f"{RUN}/epochs/0002:extract"]
+    assert (state, why) == ("stale", f"{RUN}/epochs/0002/features.zarr changed")
+
+
+def test_run_makes_again_what_status_finds_damaged_though_dvc_does_not_look_at_it(cli, finished_copy):
+    cli(finished_copy.root, "run")
+    before = finished_copy.tree()
+    for name in ("checkpoint.pt", "trained/steps.parquet"):
+        flip_byte(finished_copy.run_path(f"epochs/0001/{name}"))
+    told = cli.refused(finished_copy.root, "run")
+    assert "epochs/0001:train (data/runs/demo/epochs/0001/trained changed)" in told and "--yes" in told
+    assert finished_copy.tree() != before
+    ended = cli(finished_copy.root, "run", "--yes")
+    assert (ended.status, ended.err) == (0, "")
+    assert "2 stages run" in ended.out
+    assert finished_copy.tree() == before
+
+
 def test_nothing_is_hashed_in_a_run_that_was_computed_here(finished_copy, monkeypatch):
     unlink(finished_copy.path(RUN), finished_copy.path("data/figures"))
     finished_copy.run()
