@@ -208,13 +208,14 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
     if changed is None:
         return
     losing = []
-    for path in sorted(root.glob("data/runs/*/params.yaml")):
-        epochs = sorted(int(found.parent.name) for found in path.parent.glob("epochs/*/metrics.json"))
-        if epochs and _dataset_of(path.parent) == dataset.name:
-            hours = recorded_hours(root, path.parent.name, epochs)
+    for folder in sorted(root.glob("data/runs/*")):
+        epochs = sorted(int(found.parent.name) for found in folder.glob("epochs/*/metrics.json"))
+        params = _params_of(folder) if epochs else None
+        if params is not None and params.dataset.name == dataset.name:
+            hours = recorded_hours(root, folder.name, epochs)
             # What a branch starts from belongs to its former pictures.
-            lost = " and lost, being of a branch" if load_run_params(path.parent).branch else ""
-            losing.append(f"run {path.parent.name} (epochs {spans(epochs)}, {hours:.2f} hours{lost})")
+            lost = " and lost, being of a branch" if params.branch else ""
+            losing.append(f"run {folder.name} (epochs {spans(epochs)}, {hours:.2f} hours{lost})")
     if losing:
         raise Refusal(
             f"{changed}: packed again, they replace the pictures of {' and '.join(losing)}, to be computed again: add "
@@ -242,20 +243,18 @@ def _repacked(root: Path, dataset: DatasetParams) -> str | None:
     return None
 
 
-def _dataset_of(folder: Path) -> str | None:
+def _params_of(folder: Path) -> RunParams | None:
+    """A run's parameters, or None where they cannot be read."""
     try:
-        return load_run_params(folder).dataset.name
+        return load_run_params(folder)
     except Refusal:
         return None
 
 
 def _as_sets(root: Path, params: RunParams) -> str:
     """The options of a branch that give it what `params` changes in the recorded run."""
-    try:
-        recorded = load_run_params(root / run_folder(params.run))
-    except Refusal:
-        return ""
-    return "".join(f" --set {key}={value}" for key, value in changes(recorded, params))
+    recorded = _params_of(root / run_folder(params.run))
+    return "".join(f" --set {key}={value}" for key, value in changes(recorded, params)) if recorded else ""
 
 
 def refuse_links(root: Path, params: RunParams) -> None:

@@ -21,7 +21,7 @@ from dvc.lock import LockError
 from dvc.repo import Repo
 
 from pipeline.lockfiles import keep_entry, keep_lock, restore_lock
-from pipeline.status import md5
+from pipeline.looks import md5
 from stages.errors import Refusal
 from stages.nodes import Node
 from stages.publish import space_told

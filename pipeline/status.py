@@ -7,18 +7,15 @@ DVC hashes it (so is one that was remade with the same bytes, until what is made
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISDIR
 from typing import Any, Literal
 
 from pipeline.guards import guards
 from pipeline.lockfiles import recorded_stages
+from pipeline.looks import Look, look_at, md5
 from stages.artifacts import load_yaml
 from stages.errors import Refusal
 from stages.folders import epoch_folder, run_folder
@@ -63,7 +60,7 @@ class Inspector:
         self.params = params
         self._locks: dict[str, dict[str, Any]] = {}
         self._hashes: dict[str, str | None] = {}
-        self._looks: dict[str, _Look | None] = {}
+        self._looks: dict[str, Look | None] = {}
         self._limits: dict[str, dict[str, int]] = {}
 
     def states(self, nodes: Iterable[Node]) -> Iterator[NodeStatus]:
@@ -211,35 +208,10 @@ class Inspector:
             self._hashes[path] = md5(self.root / path)
         return self._hashes[path]
 
-    def _look(self, path: str) -> _Look | None:
+    def _look(self, path: str) -> Look | None:
         if path not in self._looks:
-            self._looks[path] = _look(self.root / path)
+            self._looks[path] = look_at(self.root / path)
         return self._looks[path]
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A file, or all in a folder: bytes, number, and when the last of them changed in content or name."""
-
-    size: int
-    count: int
-    newest: int
-
-    def fits(self, recorded: dict[str, Any]) -> bool:
-        return self.count == recorded.get("nfiles", self.count) and self.size == recorded.get("size")
-
-
-def _look(path: Path) -> _Look | None:
-    """None where there is nothing, or what cannot be looked at."""
-    size = count = newest = 0
-    try:
-        for stat in _files(path):
-            size += stat.st_size
-            count += 1
-            newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
-    except OSError:
-        return None
-    return _Look(size, count, newest) if count else None
 
 
 def _name(out: Out, node: Node) -> str:
@@ -255,32 +227,6 @@ def _relative(path: str, folder: str) -> str:
 def _absolute(name: str, folder: str) -> str:
     """From a name in a folder's dvc.lock to a path below the root: the inverse of `_relative`."""
     return posixpath.normpath(f"{folder}/{name}")
-
-
-def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:
-    """Of a file, or of every file in a folder; links to folders are not followed."""
-    found = os.stat(path)
-    if not S_ISDIR(found.st_mode):
-        yield found
-        return
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if not (entry.is_symlink() and entry.is_dir()):
-                yield from _files(entry.path)
-
-
-def md5(path: Path) -> str | None:
-    """DVC's hash of a file, or of a folder with ".dir" at its end; None where there is none."""
-    if path.is_file():
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    if not path.is_dir():
-        return None
-    entries = [
-        {"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
-    ]
-    entries.sort(key=lambda entry: str(entry["relpath"]))
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
 def final_is_current(root: Path, params: RunParams) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.lockfiles import readable_lock, recorded_stages
-from pipeline.status import md5, nodes_on_disk
+from pipeline.looks import md5
+from pipeline.status import nodes_on_disk
 from stages.artifacts import load_run_params, remedy
 from stages.folders import epoch_folder, run_folder
 from stages.nodes import PRUNED

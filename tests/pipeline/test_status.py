@@ -12,8 +12,9 @@ import yaml
 from pipeline_helpers import changed, content_of, flip_byte, node_of, params_of, states_of, unlink
 
 from pipeline.lockfiles import PREVIOUS
+from pipeline.looks import md5
 from pipeline.recorder import Recorder
-from pipeline.status import md5, of_run, project_nodes, same
+from pipeline.status import of_run, project_nodes, same
 from stages.resolution import resolve
 from stages.resolve import render
 from stages.revisions import revisions

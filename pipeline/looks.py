@@ -1,0 +1,63 @@
+"""A file or folder of files as DVC records it: by size and number, which is quick, and by content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A file, or all in a folder: bytes, number, and when the last of them changed in content or name."""
+
+    size: int
+    count: int
+    newest: int
+
+    def fits(self, recorded: dict[str, Any]) -> bool:
+        return self.count == recorded.get("nfiles", self.count) and self.size == recorded.get("size")
+
+
+def look_at(path: Path) -> Look | None:
+    """None where there is nothing, or what cannot be looked at."""
+    size = count = newest = 0
+    try:
+        for stat in _files(path):
+            size += stat.st_size
+            count += 1
+            newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    except OSError:
+        return None
+    return Look(size, count, newest) if count else None
+
+
+def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:
+    """Of a file, or of every file in a folder; links to folders are not followed."""
+    found = os.stat(path)
+    if not S_ISDIR(found.st_mode):
+        yield found
+        return
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not (entry.is_symlink() and entry.is_dir()):
+                yield from _files(entry.path)
+
+
+def md5(path: Path) -> str | None:
+    """DVC's hash of a file, or of a folder with ".dir" at its end; None where there is none."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    if not path.is_dir():
+        return None
+    entries = [
+        {"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
+    ]
+    entries.sort(key=lambda entry: str(entry["relpath"]))
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
