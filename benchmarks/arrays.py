@@ -18,12 +18,12 @@ from scratch import synthetic
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from stages.artifacts import read_parquet
-from stages.chunks import ChunkReader
+from stages.artifacts.chunks import ChunkReader
+from stages.artifacts.tables import read_parquet
 from stages.method.kmeans import kmeans
 from stages.method.sampling import uniform_draws
 from stages.method.whitening import PCAWhitening
-from stages.resources import thread_limit
+from stages.runtime.threads import thread_limit
 
 WHITEN_BAR = 10.0
 """Least times faiss.PCAMatrix at 20,000 x 4096 to 256."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stages.checkpoints import autocast, placed
-from stages.method.networks import Backbone, initialise, top_layer, trained
+from stages.method.networks import Backbone, autocast, initialise, place, top_layer, trained
 
 DEVICE = torch.device("cpu")
 
@@ -15,7 +14,7 @@ def backbone() -> Backbone:
     """AlexNet with Sobel at 224 in the layout in which the stages hold it."""
     network = Backbone("alexnet", sobel=True, input=224)
     initialise(network, torch.Generator().manual_seed(0))
-    return placed(network, DEVICE)
+    return place(network, DEVICE)
 
 
 class Inference:

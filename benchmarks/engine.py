@@ -13,10 +13,11 @@ from network import Pictures
 from scratch import Project
 from sizes import Size
 
-from pipeline.execution import Engine
-from pipeline.running import Request, run
+from pipeline.preparing import Request
+from pipeline.recording.engine import Engine
+from pipeline.run import run
 from pipeline.settings import Settings
-from stages.graph import epoch_nodes, init_node, resolve_node
+from stages.dag.graph import epoch_nodes, init_node, resolve_node
 
 STAGE_BAR = 0.1
 """Most seconds of overhead a stage in `pipeline run`."""

@@ -22,12 +22,13 @@ import pandas as pd
 from PIL import Image
 
 from pipeline import open_run
-from pipeline.running import Request, run
+from pipeline.preparing import Request
+from pipeline.run import run
 from pipeline.settings import Settings
-from stages.images import PackedImages
+from stages.artifacts.pictures import PackedImages
 from stages.method.kmeans import kmeans
 from stages.method.measures import nmi
-from stages.report import Reporter
+from stages.runtime.report import Reporter
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.md"

@@ -16,13 +16,13 @@ from PIL import Image
 from scratch import Project, synthetic
 from sizes import paper
 
-from pipeline.plan import write_dataset
-from stages.chunks import ChunkWriter
-from stages.folders import dataset_folder
-from stages.graph import dataset_nodes
-from stages.job import load_dataset_params
-from stages.params import RunParams
-from stages.publish import write_parquet
+from pipeline.recording.planning import write_dataset
+from stages.artifacts.chunks import ChunkWriter
+from stages.artifacts.tables import write_parquet
+from stages.dag.folders import dataset_folder
+from stages.dag.graph import dataset_nodes
+from stages.parameters.run import RunParams
+from stages.runtime.job import load_dataset_params
 
 MEMORY_BAR = 1.1
 """Most times the memory at N that a stage may take at 4N."""

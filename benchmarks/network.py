@@ -18,9 +18,9 @@ from report import bf16_units
 from scratch import Project
 from sizes import Size, paper
 
-from stages.artifacts import read_parquet
-from stages.images import PackedImages
-from stages.params import RunParams
+from stages.artifacts.pictures import PackedImages
+from stages.artifacts.tables import read_parquet
+from stages.parameters.run import RunParams
 
 EXTRACT_BAR = {"float32": 1.8, "bf16": 3.5}
 TRAIN_BAR = {"float32": 1.4, "bf16": 2.4}

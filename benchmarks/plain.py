@@ -1,6 +1,6 @@
 """The plain sides of a comparison, each in a process of its own.
 
-A stage keeps freed memory for the next batch (`stages.resources.kept_memory`), which holds for its
+A stage keeps freed memory for the next batch (`stages.runtime.memory.kept_memory`), which holds for its
 whole process: in the same one the plain loop and the bare network would be given it too.
 """
 
@@ -21,7 +21,8 @@ from bare import Inference, Training
 from measure import timed
 from torch import Tensor
 
-from stages.resources import kept_memory, thread_limit
+from stages.runtime.memory import kept_memory
+from stages.runtime.threads import thread_limit
 
 _KEPT = ExitStack()
 

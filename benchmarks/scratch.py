@@ -18,17 +18,18 @@ import pandas as pd
 import scipy.fft
 from numpy.typing import NDArray
 
-from pipeline.execution import Engine
-from pipeline.running import Request, plan
+from pipeline.plan import plan
+from pipeline.preparing import Request
+from pipeline.recording.engine import Engine
 from pipeline.settings import Settings
-from stages.artifacts import load_run_params
-from stages.chunks import ChunkWriter
-from stages.graph import dataset_nodes, epoch_nodes, init_node, resolve_node
-from stages.job import dataset_job, load_dataset_params, run_job
-from stages.params import RunParams
-from stages.publish import write_parquet
-from stages.report import Reporter
-from stages.runner import execute
+from stages.artifacts.chunks import ChunkWriter
+from stages.artifacts.run_params import load_run_params
+from stages.artifacts.tables import write_parquet
+from stages.dag.graph import dataset_nodes, epoch_nodes, init_node, resolve_node
+from stages.parameters.run import RunParams
+from stages.runtime.job import dataset_job, load_dataset_params, run_job
+from stages.runtime.report import Reporter
+from stages.runtime.runner import execute
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.access import Run
+    from pipeline.results.run import Run
 
 __all__ = ["open_run"]
 
 
 def open_run(name: str, root: str | Path | None = None) -> Run:
-    """The results of a run, as far as it has come; see `pipeline.access.Run`.
+    """The results of a run, as far as it has come; see `pipeline.results.run.Run`.
 
     Args:
         name: folder name below data/runs.
@@ -26,6 +26,6 @@ def open_run(name: str, root: str | Path | None = None) -> Run:
     Raises:
         stages.errors.Refusal: there is no such run.
     """
-    from pipeline.access import Run
+    from pipeline.results.run import Run
 
     return Run(name, root)

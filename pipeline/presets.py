@@ -9,9 +9,11 @@ import statistics
 from typing import Any
 
 from stages.errors import Refusal
-from stages.listing import Listing
 from stages.method.decode import silence
-from stages.params import LEAST_INPUT, MOST_ASPECT, RunParams
+from stages.parameters.dataset import MOST_ASPECT
+from stages.parameters.model import LEAST_INPUT
+from stages.parameters.run import RunParams
+from stages.sources.listing import Listing
 
 PAPER: dict[str, Any] = {
     "epochs": 500,

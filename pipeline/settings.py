@@ -13,12 +13,13 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
+from stages.artifacts.writing import write_bytes
+from stages.dag.revisions import revisions
 from stages.errors import Refusal
-from stages.locks import only_writer
-from stages.params import RunParams, lookup
-from stages.publish import write_bytes
-from stages.resolution import resolve
-from stages.revisions import revisions
+from stages.parameters.keys import lookup
+from stages.parameters.resolution import resolve
+from stages.parameters.run import RunParams
+from stages.runtime.locks import only_writer
 
 
 class _Representer(RoundTripRepresenter):

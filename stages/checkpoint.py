@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.artifacts import load_json, read_parquet
-from stages.checkpoints import build, load
+from stages.artifacts.checkpoints import build, load
+from stages.artifacts.documents import load_json, write_json
+from stages.artifacts.tables import read_parquet
+from stages.artifacts.writing import link
 from stages.errors import Refusal
-from stages.job import Job
-from stages.publish import link, write_json
-from stages.runner import run_stage
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 REVISION = 1
 

@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.artifacts import read_parquet
+from stages.artifacts.arrays import write_npy
+from stages.artifacts.documents import write_json
+from stages.artifacts.tables import read_parquet, write_parquet
+from stages.artifacts.transform import read as read_pca
 from stages.errors import Refusal
-from stages.job import Job
 from stages.method import measures
 from stages.method.kmeans import Clustering, kmeans, of_groups
 from stages.method.pic import power_iteration_clustering
 from stages.method.whitening import PCAWhitening
-from stages.publish import write_json, write_npy, write_parquet
-from stages.runner import run_stage
-from stages.whiten import read as read_pca
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 REVISION = 2
 

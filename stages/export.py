@@ -10,12 +10,12 @@ import json
 import pandas as pd
 from safetensors.torch import save
 
-from stages.artifacts import load_json
+from stages.artifacts.checkpoints import load
+from stages.artifacts.documents import load_json
+from stages.artifacts.writing import write_bytes
 from stages.checkpoint import clustering_row
-from stages.checkpoints import load
-from stages.job import Job
-from stages.publish import write_bytes
-from stages.runner import run_stage
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 REVISION = 1
 

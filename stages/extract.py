@@ -5,16 +5,15 @@ writes  features.zarr   (N, d), row i = image i; the last hidden layer without i
 """
 
 import numpy as np
-import torch
 
-from stages.checkpoints import autocast, device_of, for_features
-from stages.chunks import ChunkWriter
-from stages.errors import Refusal
-from stages.job import Job
-from stages.loader import prefetch
-from stages.method.networks import Backbone
+from stages.artifacts.checkpoints import for_features
+from stages.artifacts.chunks import ChunkWriter
+from stages.method.features import checked, embed
 from stages.method.sampling import batches
-from stages.runner import run_stage
+from stages.runtime.devices import device_of
+from stages.runtime.job import Job
+from stages.runtime.prefetch import prefetch
+from stages.runtime.runner import run_stage
 
 REVISION = 2
 
@@ -47,27 +46,6 @@ def extract(job: Job) -> None:
             out.write(start // rows, buffer[: last - start])
     out.close(len(images))
     job.images = len(images)
-
-
-def embed(network: Backbone, pictures: np.ndarray, precision: str) -> np.ndarray:
-    """(B, H, W, 3) uint8 to (B, d) float32 features, on the device of the network."""
-    device = next(network.parameters()).device
-    # A view of NHWC memory as NCHW is what channels_last means: no pixel is moved.
-    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
-    with torch.inference_mode(), autocast(device, precision):
-        return network.features(batch).float().cpu().numpy()
-
-
-def checked(features: np.ndarray, dtype: str) -> np.ndarray:
-    """`features` in `dtype`; refused where they are not finite or do not fit."""
-    if not np.isfinite(features).all():
-        raise Refusal(
-            "the network gives features that are not finite: training diverged; lower train.lr, or "
-            "`python -m pipeline branch` from an earlier epoch"
-        )
-    if dtype == "float16" and np.abs(features).max() > np.finfo(np.float16).max:
-        raise Refusal("extract.dtype: features overflow float16; --set extract.dtype=float32")
-    return features.astype(dtype, copy=False)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.artifacts import read_parquet
-from stages.images import PackedImages
-from stages.job import Job
-from stages.publish import write_bytes
-from stages.runner import run_stage
+from stages.artifacts.pictures import PackedImages
+from stages.artifacts.tables import read_parquet
+from stages.artifacts.writing import write_bytes
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 matplotlib.use("Agg")
 

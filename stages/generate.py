@@ -8,12 +8,12 @@ import io
 import numpy as np
 from PIL import Image
 
-from stages.job import Job
-from stages.loader import prefetch
-from stages.method.pictures import CLASSES, draw_picture
-from stages.params import GenerateParams
-from stages.publish import make_folder, write_bytes
-from stages.runner import run_stage
+from stages.artifacts.writing import make_folder, write_bytes
+from stages.parameters.dataset import GenerateParams
+from stages.runtime.job import Job
+from stages.runtime.prefetch import prefetch
+from stages.runtime.runner import run_stage
+from stages.sources.drawings import CLASSES, draw_picture
 
 REVISION = 1
 

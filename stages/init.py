@@ -5,11 +5,12 @@ writes  epochs/0000/checkpoint.pt   network; an optimizer that has made no step
 
 import torch
 
-from stages.checkpoints import build
-from stages.job import Job
+from stages.artifacts.arrays import write_torch
+from stages.artifacts.checkpoints import build
+from stages.artifacts.writing import make_folder
 from stages.method.networks import initialise
-from stages.publish import make_folder, write_torch
-from stages.runner import run_stage
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 REVISION = 2
 

@@ -12,11 +12,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.artifacts import readable
-from stages.job import Job
+from stages.artifacts.tables import readable, write_frames
 from stages.method.sampling import dense_labels, uniform_weights
-from stages.publish import write_frames
-from stages.runner import run_stage
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 REVISION = 2
 

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stages.artifacts import load_json, load_yaml
-from stages.checks import check_counts
+from stages.artifacts.documents import load_json, load_yaml
+from stages.artifacts.guards import changed_key, reason, record
+from stages.artifacts.run_params import render
+from stages.artifacts.writing import write_bytes
+from stages.dag.epochs import own_epochs
+from stages.dag.folders import epoch_folder
+from stages.dag.graph import is_planned
 from stages.errors import Refusal
-from stages.folders import epoch_folder, own_epochs
-from stages.graph import is_planned
-from stages.job import Job
-from stages.params import RunParams
-from stages.pruned import changed_key, reason, record
-from stages.publish import write_bytes
-from stages.runner import run_stage
-from stages.values import as_values
+from stages.parameters.checks import check_counts
+from stages.parameters.differences import as_values
+from stages.parameters.run import RunParams
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 
 def resolve(job: Job) -> None:
@@ -35,12 +35,6 @@ def resolve(job: Job) -> None:
         )
     _refuse_pruned(job, params)
     write_bytes(job.output("params"), render(params))
-
-
-def render(params: RunParams) -> bytes:
-    """The content of a run's params.yaml."""
-    head = "# Made by the stage `resolve` from the root's params.yaml: edit that one.\n"
-    return (head + yaml.safe_dump(as_values(params), sort_keys=False)).encode()
 
 
 def _differences(job: Job, params: RunParams) -> Iterator[str]:

@@ -14,20 +14,22 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from stages.artifacts import read_parquet
-from stages.checkpoints import autocast, build, device_of, load, placed, restore
+from stages.artifacts.arrays import write_torch
+from stages.artifacts.checkpoints import build, load, restore
+from stages.artifacts.pictures import PackedImages
+from stages.artifacts.tables import read_parquet, write_parquet
+from stages.artifacts.writing import make_folder
 from stages.errors import Refusal
-from stages.images import PackedImages
-from stages.job import Job
-from stages.loader import prefetch
 from stages.method.augment import random_crops, resized_crop
-from stages.method.networks import Backbone, top_layer, trained
 from stages.method.sampling import batches, released_draws, uniform_draws
-from stages.params import TrainParams
-from stages.publish import make_folder, write_parquet, write_torch
-from stages.runner import run_stage
+from stages.method.training import Learner, learning_rate, new_learner, train_step
+from stages.parameters.train import TrainParams
+from stages.runtime.devices import device_of
+from stages.runtime.job import Job
+from stages.runtime.prefetch import prefetch
+from stages.runtime.runner import run_stage
 
 REVISION = 2
 
@@ -38,26 +40,9 @@ CHECK_EVERY = 20
 """Steps between looks at the losses, since a look makes a GPU wait."""
 
 
-@dataclass
-class Learner:
-    """What one step changes: the backbone with its SGD, the top layer with its own."""
-
-    network: Backbone
-    top: nn.Linear
-    optimizer: torch.optim.SGD
-    top_optimizer: torch.optim.SGD
-
-    def state(self) -> dict[str, Any]:
-        parts = ("network", "top", "optimizer", "top_optimizer")
-        return {part: getattr(self, part).state_dict() for part in parts}
-
-    def load(self, state: dict[str, Any]) -> None:
-        for part, value in state.items():
-            getattr(self, part).load_state_dict(value)
-
-
 def train(job: Job) -> None:
     params = job.params
+    settings: TrainParams = params.train
     images = job.packed()
     labels = read_parquet(job.input("pseudolabels"), ["label"])["label"].to_numpy(np.int64)
     if len(labels) != len(images):
@@ -70,7 +55,16 @@ def train(job: Job) -> None:
     steps = batches(len(draws), params.train.batch)
 
     before = load(job.input("network"))
-    learner = start(params, before, int(labels.max()) + 1, device)
+    network = build(params.model, settings.dropout)
+    learner = new_learner(
+        network,
+        int(labels.max()) + 1,
+        before["optimizer"].get("state", {}),
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        device=device,
+    )
     restore(learner.network, before["network"], job.input("network"))
     losses, correct, done = _resume(job, learner, len(steps))
 
@@ -78,7 +72,7 @@ def train(job: Job) -> None:
         pictures = [_augmented(images, crops, i, draws[i], params.model.input) for i in range(*step)]
         return np.stack(pictures), labels[draws[slice(*step)]]
 
-    rates = [learning_rate(params.train, job.epoch, i, len(steps)) for i in range(len(steps))]
+    rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
     loaded = prefetch(load_batch, steps[done:], job.workers)
     saved = time.monotonic()
     todo = job.progress(_counted(loaded), sum(b - a for a, b in steps[done:]), len)
@@ -133,71 +127,6 @@ def _counted(loaded: Any) -> Any:
 def _augmented(images: PackedImages, crops: Any, i: int, image: int, size: int) -> NDArray[np.uint8]:
     picture = resized_crop(images[image], crops.top[i], crops.left[i], crops.height[i], crops.width[i], size)
     return picture[:, ::-1] if crops.flip[i] else picture
-
-
-def start(params: Any, before: dict[str, Any], labels: int, device: torch.device) -> Learner:
-    """The backbone with the momentum that it had, and a new top layer without any.
-
-    The top layer is made anew each epoch since cluster numbers mean nothing from one epoch to
-    the next; its SGD has the same step size and weight decay.
-    """
-    settings: TrainParams = params.train
-    network = build(params.model, settings.dropout)
-    top = top_layer(network.dim, labels)
-    network = placed(network.train(), device)
-    top = top.to(device)
-    optimizer = torch.optim.SGD(
-        trained(network),
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-    )
-    if before["optimizer"]:
-        # Only the momentum is carried over: the step size and weight decay are this epoch's.
-        own = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": before["optimizer"]["state"], "param_groups": own})
-    top_optimizer = torch.optim.SGD(top.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    return Learner(network, top, optimizer, top_optimizer)
-
-
-def train_step(
-    learner: Learner,
-    pictures: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    lr: float,
-    precision: str,
-) -> tuple[Tensor, Tensor]:
-    """One step of SGD on Eq. 1.
-
-    Args:
-        pictures: (B, H, W, 3) uint8.
-        labels: (B,) pseudo-labels.
-
-    Returns:
-        The mean loss of the batch and the number of right predictions, on the device.
-    """
-    device = learner.top.weight.device
-    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device, non_blocking=True)
-    target = torch.from_numpy(labels).to(device, non_blocking=True)
-    for optimizer in (learner.optimizer, learner.top_optimizer):
-        optimizer.param_groups[0]["lr"] = lr
-        optimizer.zero_grad(set_to_none=True)
-    with autocast(device, precision):
-        logits = learner.top(learner.network(batch))
-    loss = nn.functional.cross_entropy(logits.float(), target)
-    loss.backward()
-    learner.optimizer.step()
-    learner.top_optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == target).sum()
-
-
-def learning_rate(settings: TrainParams, epoch: int, step: int, steps: int) -> float:
-    """The step size: constant as in the paper, or half a cosine over `train.horizon` epochs."""
-    if settings.schedule == "constant":
-        return settings.lr
-    assert settings.horizon is not None
-    progress = min(1.0, (epoch - 1 + step / steps) / settings.horizon)
-    return settings.lr * (1 + math.cos(math.pi * progress)) / 2
 
 
 def _looked_at(losses: list[Any], correct: list[Any], epoch: int, rates: list[float]) -> tuple[list[float], list[int]]:

@@ -7,19 +7,16 @@ writes  pca.npz          the transform, which applies to new images too
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
 from numpy.typing import NDArray
 
-from stages.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.transform import save
 from stages.errors import Refusal
-from stages.job import Job
 from stages.method.whitening import PCAWhitening
-from stages.publish import write_npz
-from stages.runner import run_stage
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
 
 REVISION = 4
 
@@ -48,35 +45,6 @@ class _Told:
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return self.job.progress(self.rows.blocks(), len(self.rows), len)
-
-
-def save(path: Path, pca: PCAWhitening) -> None:
-    write_npz(
-        path,
-        mean=pca.mean,
-        components=pca.components,
-        eigenvalues=pca.eigenvalues,
-        total_variance=np.float64(pca.total_variance),
-        dim=np.int64(pca.dim),
-    )
-
-
-def read(path: Path) -> PCAWhitening:
-    """The transform in a pca.npz."""
-    try:
-        # Opened here: numpy leaves a damaged file open.
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return PCAWhitening(
-                file["mean"],
-                file["components"],
-                file["eigenvalues"],
-                float(file["total_variance"]),
-                int(file["dim"]),
-            )
-    except FileNotFoundError:
-        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise Refusal(f"{path} cannot be read as a transform ({error}); rerun whiten") from None
 
 
 if __name__ == "__main__":

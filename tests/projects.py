@@ -52,8 +52,9 @@ class Project:
         file.write_text(yaml.safe_dump(merged(content, change), sort_keys=False))
 
     def plan(self, run: str = "demo") -> None:
-        from pipeline.running import Request, plan
-        from stages.report import Reporter
+        from pipeline.plan import plan
+        from pipeline.preparing import Request
+        from stages.runtime.report import Reporter
 
         with open(os.devnull, "w") as nowhere:
             plan(self.root, Request(run, yes=True), Reporter(stream=nowhere))
@@ -62,9 +63,9 @@ class Project:
         """`pipeline run` in this process; what it told."""
         import io
 
-        from pipeline.running import Request
-        from pipeline.running import run as compute
-        from stages.report import Reporter
+        from pipeline.preparing import Request
+        from pipeline.run import run as compute
+        from stages.runtime.report import Reporter
 
         told = io.StringIO()
         compute(self.root, Request(run, **request), Reporter(stream=told))

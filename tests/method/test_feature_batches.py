@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from stages.checkpoints import build, placed
+from stages.artifacts.checkpoints import build
 from stages.errors import Refusal
-from stages.extract import checked, embed
-from stages.method.networks import initialise
-from stages.params import ModelParams
+from stages.method.features import checked, embed
+from stages.method.networks import initialise, place
+from stages.parameters.model import ModelParams
 
 MODEL = ModelParams(architecture="alexnet", sobel=True, input=64, width=1 / 16)
 
@@ -16,7 +16,7 @@ MODEL = ModelParams(architecture="alexnet", sobel=True, input=64, width=1 / 16)
 def network():
     model = build(MODEL)
     initialise(model, torch.Generator().manual_seed(0))
-    return placed(model.eval(), torch.device("cpu"))
+    return place(model.eval(), torch.device("cpu"))
 
 
 def pictures(n=5, seed=0):

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import nn
 
 from stages.method.networks import Backbone, fold, initialise, top_layer, trained
-from stages.params import LEAST_INPUT
+from stages.parameters.model import LEAST_INPUT
 
 ARCHITECTURES = ("alexnet", "vgg16", "resnet18", "resnet50")
 

@@ -2,41 +2,24 @@
 
 import math
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from stages.checkpoints import build
+from stages.artifacts.checkpoints import build
 from stages.method.networks import initialise
-from stages.params import ModelParams, TrainParams
-from stages.train import learning_rate, start, train_step
+from stages.method.training import learning_rate, new_learner, train_step
+from stages.parameters.model import ModelParams
 
 MODEL = ModelParams(architecture="alexnet", sobel=True, input=64, width=1 / 16)
 LABELS = 7
 CPU = torch.device("cpu")
 
 
-def settings(**change):
-    values = {
-        "batch": 6,
-        "lr": 0.05,
-        "momentum": 0.9,
-        # Large, so that leaving it out could not hide in rounding.
-        "weight_decay": 0.01,
-        "dropout": 0.0,
-        "passes": 1.0,
-        "sampling": "uniform",
-        "schedule": "constant",
-        "horizon": None,
-    }
-    return TrainParams(**(values | change))
-
-
-def params(**change):
-    return SimpleNamespace(model=MODEL, train=settings(**change))
+# Large, so that leaving it out could not hide in rounding.
+WEIGHT_DECAY = 0.01
 
 
 @pytest.fixture
@@ -60,7 +43,9 @@ def momentum_of(network, seed=0):
 def begin(change=None, optimizer=None, labels=LABELS, seed=0):
     """A learner with initialised weights, as the stage makes it."""
     torch.manual_seed(seed)
-    learner = start(params(**change or {}), {"optimizer": optimizer or {}}, labels, CPU)
+    values = {"lr": 0.05, "momentum": 0.9, "weight_decay": WEIGHT_DECAY, "dropout": 0.0} | (change or {})
+    network = build(MODEL, values.pop("dropout"))
+    learner = new_learner(network, labels, (optimizer or {}).get("state", {}), **values, device=CPU)
     initialise(learner.network, torch.Generator().manual_seed(1))
     return learner
 
@@ -261,22 +246,20 @@ def test_a_saved_learner_goes_on_as_if_it_had_not_stopped():
 
 
 def test_the_learning_rate_is_constant_as_in_the_paper():
-    rates = {learning_rate(settings(), epoch, step, 10) for epoch in (1, 7, 500) for step in range(10)}
+    rates = {learning_rate(0.05, epoch, step, 10) for epoch in (1, 7, 500) for step in range(10)}
     assert rates == {0.05}
 
 
 def test_the_cosine_starts_at_lr_is_half_at_half_the_horizon_and_zero_at_its_end():
-    cosine = settings(schedule="cosine", horizon=4, lr=0.8)
-    assert learning_rate(cosine, 1, 0, 10) == pytest.approx(0.8)
-    assert learning_rate(cosine, 3, 0, 10) == pytest.approx(0.4)
-    assert learning_rate(cosine, 2, 0, 10) == pytest.approx(0.8 * (1 + math.sqrt(0.5)) / 2)
+    assert learning_rate(0.8, 1, 0, 10, 4) == pytest.approx(0.8)
+    assert learning_rate(0.8, 3, 0, 10, 4) == pytest.approx(0.4)
+    assert learning_rate(0.8, 2, 0, 10, 4) == pytest.approx(0.8 * (1 + math.sqrt(0.5)) / 2)
     # A third of the way: epoch 2 after a third of its steps, (1 + 1/3) / 4 of 180 degrees are 60.
-    assert learning_rate(cosine, 2, 3, 9) == pytest.approx(0.8 * 0.75)
-    assert learning_rate(cosine, 5, 0, 10) == pytest.approx(0, abs=1e-12)
+    assert learning_rate(0.8, 2, 3, 9, 4) == pytest.approx(0.8 * 0.75)
+    assert learning_rate(0.8, 5, 0, 10, 4) == pytest.approx(0, abs=1e-12)
 
 
 def test_the_cosine_falls_at_each_step_and_does_not_rise_again_after_its_horizon():
-    cosine = settings(schedule="cosine", horizon=3)
-    rates = [learning_rate(cosine, epoch, step, 5) for epoch in range(1, 4) for step in range(5)]
+    rates = [learning_rate(0.05, epoch, step, 5, 3) for epoch in range(1, 4) for step in range(5)]
     assert all(a > b > 0 for a, b in pairwise(rates))
-    assert learning_rate(cosine, 6, 2, 5) <= rates[-1]
+    assert learning_rate(0.05, 6, 2, 5, 3) <= rates[-1]

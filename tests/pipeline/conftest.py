@@ -6,7 +6,7 @@ import pytest
 from pipeline_helpers import CommandLine
 
 from pipeline import open_run
-from pipeline.access import Run
+from pipeline.results.run import Run
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.status import Inspector, project_nodes
-from stages.nodes import Node
-from stages.params import RunParams
-from stages.resolution import resolve
-from stages.revisions import revisions
+from pipeline.recording.inspector import Inspector, project_nodes
+from stages.dag.nodes import Node
+from stages.dag.revisions import revisions
+from stages.parameters.resolution import resolve
+from stages.parameters.run import RunParams
 
 
 def content_of(root: Path) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class CommandLine:
         self.monkeypatch, self.capsys = monkeypatch, capsys
 
     def __call__(self, root: Path, *words: str | Path) -> Ended:
-        from pipeline.cli import main
+        from pipeline.cli.commands import main
 
         self.monkeypatch.chdir(root)
         self.monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, words)])

@@ -14,7 +14,7 @@ import zarr
 from access_helpers import DIM, EPOCHS, K, N, labels, nmi, raw, types
 
 from pipeline import open_run
-from pipeline.access import HISTORY_TYPES
+from pipeline.results.run import HISTORY_TYPES
 
 
 def test_a_run_is_opened_by_name_from_anywhere_in_the_project(finished, monkeypatch):

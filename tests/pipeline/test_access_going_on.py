@@ -8,10 +8,10 @@ from access_helpers import N, types
 from pipeline_helpers import params_of, unlink
 
 from pipeline import open_run
-from pipeline.access import HISTORY_TYPES
-from pipeline.inventory import runs
+from pipeline.results.inventory import runs
+from pipeline.results.run import HISTORY_TYPES
+from stages.artifacts.run_params import render
 from stages.errors import Refusal
-from stages.resolve import render
 
 
 @pytest.fixture

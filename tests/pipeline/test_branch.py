@@ -12,12 +12,13 @@ import yaml
 from pipeline_helpers import content_of, flip_byte, params_of, unlink
 from projects import committed_params, tree
 
-from pipeline.branching import branch, remove
+from pipeline.branch import branch
+from pipeline.remove import remove
 from pipeline.settings import Settings
-from pipeline.verification import verify
+from pipeline.verify import verify
 from stages.errors import Refusal
-from stages.params import parse_branch
-from stages.report import Reporter
+from stages.parameters.run import parse_branch
+from stages.runtime.report import Reporter
 
 
 def comparable(params) -> dict:
@@ -196,7 +197,7 @@ def test_remove_by_command_line_asks_for_yes(finished_copy, cli):
 
 
 def test_a_run_in_use_is_not_removed(finished_copy):
-    from stages.locks import only_writer
+    from stages.runtime.locks import only_writer
 
     with only_writer(finished_copy.run_path(""), "run demo"), pytest.raises(Refusal, match="in use"):
         remove(finished_copy.root, "demo", yes=True)

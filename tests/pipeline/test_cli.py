@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.commands import app
 
 COMMANDS = (
     "run",
@@ -54,13 +54,15 @@ def test_help_alone_lists_the_commands(cli, finished):
 
 
 def test_status_reads_no_picture_and_loads_nothing_for_it(finished):
-    code = "import sys; from pipeline.cli import app; app(['status'], standalone_mode=False); print(*sys.modules)"
+    code = (
+        "import sys; from pipeline.cli.commands import app; app(['status'], standalone_mode=False); print(*sys.modules)"
+    )
     ended = finished.command(sys.executable, "-c", code)
     assert ended.returncode == 0 and "all 21 stages are done" in ended.stdout
     assert not {"numpy", "torch", "pandas", "dvc"} & set(ended.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("module", ["pipeline", "pipeline.cli"])
+@pytest.mark.parametrize("module", ["pipeline", "pipeline.cli.commands"])
 def test_importing_loads_nothing_heavy(module):
     # A shell's completion and `--help` must not wait three seconds for torch.
     code = f"import sys, {module}; print(*sys.modules)"

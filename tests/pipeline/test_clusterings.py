@@ -10,7 +10,7 @@ import pytest
 from access_helpers import N, labels, nmi, raw, types
 
 from pipeline import open_run
-from pipeline.access import Run
+from pipeline.results.run import Run
 
 
 def test_nmi_is_a_table_or_one_number(finished, run):

@@ -13,9 +13,9 @@ import zarr
 from PIL import Image
 from pipeline_helpers import unlink
 
-from pipeline.embedding import Embedded, embed
+from pipeline.embed import Embedded, embed
 from stages.errors import Refusal
-from stages.report import Reporter
+from stages.runtime.report import Reporter
 
 N, DIM = 170, 32
 

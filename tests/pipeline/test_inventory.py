@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import open_run
-from pipeline.inventory import runs
+from pipeline.results.inventory import runs
 
 
 def test_runs_are_listed_with_their_size_on_disk(finished):

@@ -11,13 +11,14 @@ from PIL import Image
 from pipeline_helpers import flip_byte, node_of, params_of
 
 from pipeline import open_run
-from pipeline.branching import branch
-from pipeline.embedding import embed
-from pipeline.execution import Engine
-from pipeline.running import Request, prepare, rerun
+from pipeline.branch import branch
+from pipeline.embed import embed
+from pipeline.preparing import Request, prepare
+from pipeline.recording.engine import Engine
+from pipeline.rerun import rerun
+from stages.dag.graph import resolve_node
 from stages.errors import Refusal
-from stages.graph import resolve_node
-from stages.report import Reporter
+from stages.runtime.report import Reporter
 
 
 @pytest.fixture

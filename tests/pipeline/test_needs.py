@@ -12,14 +12,16 @@ import yaml
 from pipeline_helpers import content_of, params_of, unlink
 from projects import ROOT
 
-from pipeline import needs
-from pipeline.branching import branch
-from pipeline.running import Request, prepare
-from pipeline.status import of_run, project_nodes
-from stages.checkpoints import build
+from pipeline.branch import branch
+from pipeline.machine import refuse_device
+from pipeline.preparing import Request, prepare
+from pipeline.recomputing import recomputed, recorded_hours, refuse_repacking
+from pipeline.recording.inspector import of_run, project_nodes
+from pipeline.retention.space import MEAN_ASPECT, parameters, space
+from stages.artifacts.checkpoints import build
 from stages.errors import Refusal
-from stages.job import load_dataset_params
-from stages.resolution import resolve
+from stages.parameters.resolution import resolve
+from stages.runtime.job import load_dataset_params
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -42,18 +44,18 @@ def test_a_run_that_just_fits_begins(make_project, monkeypatch):
     project = make_project(plan=False)
     params = params_of(project.root)
     with_free(monkeypatch, 10**12)
-    needed = needs.space(project.root, params, 170, of_run(project.root, params)).needed
+    needed = space(project.root, params, 170, of_run(project.root, params)).needed
     with_free(monkeypatch, round(needed * 1e9) + 1)
-    assert needs.space(project.root, params, 170, of_run(project.root, params)).free >= needed
+    assert space(project.root, params, 170, of_run(project.root, params)).free >= needed
     with_free(monkeypatch, round(needed * 1e9) - 1000)
     with pytest.raises(Refusal, match="needs"):
-        needs.space(project.root, params, 170, of_run(project.root, params))
+        space(project.root, params, 170, of_run(project.root, params))
 
 
 def test_the_estimate_is_what_a_run_takes(make_project, finished):
     project = make_project(plan=False)
     params = params_of(project.root)
-    estimate = needs.space(project.root, params, 170, of_run(project.root, params)).needed * 1e9
+    estimate = space(project.root, params, 170, of_run(project.root, params)).needed * 1e9
     taken = 0
     for node in project_nodes(params):
         for out in node.outs.values():
@@ -66,21 +68,21 @@ def test_the_estimate_is_what_a_run_takes(make_project, finished):
 
 def test_a_finished_run_needs_nothing_more(finished):
     params = params_of(finished.root)
-    assert needs.space(finished.root, params, 170, of_run(finished.root, params)).needed == 0
+    assert space(finished.root, params, 170, of_run(finished.root, params)).needed == 0
 
 
 def test_pictures_packed_again_take_their_place_beside_the_old_ones(finished_copy):
     finished_copy.edit({"datasets": {"demo": {"size": 80}}})
     params = params_of(finished_copy.root)
     states = of_run(finished_copy.root, params, content_of(finished_copy.root))
-    needed = needs.space(finished_copy.root, params, 170, states).needed * 1e9
-    assert needed == pytest.approx(170 * 80 * 80 * 3 * needs.MEAN_ASPECT)
+    needed = space(finished_copy.root, params, 170, states).needed * 1e9
+    assert needed == pytest.approx(170 * 80 * 80 * 3 * MEAN_ASPECT)
 
 
 @pytest.mark.parametrize("run", ["imagenet-alexnet", "imagenet-alexnet-rgb", "imagenet-vgg16"])
 def test_the_papers_networks_are_counted_to_a_twentieth(run):
     params = resolve(content_of(ROOT), run)
-    assert needs.parameters(params) == pytest.approx(counted(params), rel=0.05)
+    assert parameters(params) == pytest.approx(counted(params), rel=0.05)
 
 
 @pytest.mark.parametrize("architecture", ["alexnet", "vgg16", "resnet18", "resnet50"])
@@ -90,7 +92,7 @@ def test_every_network_is_counted_to_a_fifth(architecture, width):
     content["model"] |= {"architecture": architecture, "width": width, "input": 64}
     content["whiten"]["dim"] = 16
     params = resolve(content, "demo")
-    assert needs.parameters(params) == pytest.approx(counted(params), rel=0.2)
+    assert parameters(params) == pytest.approx(counted(params), rel=0.2)
 
 
 def counted(params) -> int:
@@ -139,18 +141,18 @@ def test_only_the_epochs_that_change_are_counted(finished_copy):
 def test_yes_goes_on(finished_copy):
     prepared = prepare(finished_copy.root, Request("demo", sets=["train.lr=0.3"], yes=True))
     assert prepared.params.train.lr == 0.3
-    assert needs.recomputed(prepared.states) == [1, 2]
+    assert recomputed(prepared.states) == [1, 2]
 
 
 @pytest.mark.parametrize("change", [["threads=1"], ["workers=0"], ["train.horizon=99"], ["cluster.pic.sigma=1.0"]])
 def test_what_changes_no_result_is_not_asked_about(finished_copy, change):
     prepared = prepare(finished_copy.root, Request("demo", sets=change))
-    assert needs.recomputed(prepared.states) == []
+    assert recomputed(prepared.states) == []
 
 
 def test_more_epochs_are_not_asked_about(finished_copy):
     prepared = prepare(finished_copy.root, Request("demo", epochs=5))
-    assert needs.recomputed(prepared.states) == []
+    assert recomputed(prepared.states) == []
     assert any("3 of 5 epochs to compute" in line for line in prepared.lines)
 
 
@@ -184,7 +186,7 @@ def dataset(project):
 
 
 def test_packing_the_same_pictures_again_asks_nothing(on_a_folder):
-    needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+    refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
 
 
 def test_packing_other_pictures_asks_before_recorded_epochs_lose_theirs(on_a_folder):
@@ -192,22 +194,22 @@ def test_packing_other_pictures_asks_before_recorded_epochs_lose_theirs(on_a_fol
     hours = r"\d\.\d\d hours"
     lost = rf"run demo \(epochs 1, 2, {hours}\) and run side \(epochs 2, {hours} and lost, being of a branch\)"
     with pytest.raises(Refusal, match=rf"0 new, 1 gone since it was packed.*{lost}.*add --yes"):
-        needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
-    needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=True)
+        refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+    refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=True)
 
 
 @pytest.mark.parametrize(("key", "value"), [("size", 48), ("path", "elsewhere"), ("labels", False)])
 def test_packing_otherwise_asks_before_recorded_epochs_lose_their_pictures(on_a_folder, key, value):
     on_a_folder.edit({"datasets": {"demo": {key: value}}})
     with pytest.raises(Refusal, match=rf"datasets\.demo\.{key} has changed since they were packed.*run demo"):
-        needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+        refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
 
 
 @pytest.mark.parametrize("name", ["listing.json", "manifest.parquet", "pictures"])
 def test_what_packing_again_mends_does_not_stop_it(on_a_folder, name):
     unlink(next(on_a_folder.path("data/images/demo/pictures").rglob("*.png")))
     unlink(on_a_folder.path(f"data/images/demo/{name}"))
-    needs.refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
+    refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
 
 
 def test_generated_pictures_are_made_and_packed_again_unasked(cli, finished_copy):
@@ -221,14 +223,14 @@ def test_generated_pictures_are_made_and_packed_again_unasked(cli, finished_copy
 
 def test_hours_without_timings_are_zero(finished_copy):
     finished_copy.run_path("timings.csv").unlink()
-    assert needs.recorded_hours(finished_copy.root, "demo", [1, 2]) == 0
+    assert recorded_hours(finished_copy.root, "demo", [1, 2]) == 0
 
 
 def test_a_damaged_row_of_timings_is_passed_over(finished_copy):
-    before = needs.recorded_hours(finished_copy.root, "demo", [1, 2])
+    before = recorded_hours(finished_copy.root, "demo", [1, 2])
     with open(finished_copy.run_path("timings.csv"), "a") as file:
         file.write("1,tra")
-    assert needs.recorded_hours(finished_copy.root, "demo", [1, 2]) == before > 0
+    assert recorded_hours(finished_copy.root, "demo", [1, 2]) == before > 0
 
 
 def test_a_linked_data_folder_is_refused_with_a_way_out(finished_copy, tmp_path):
@@ -244,7 +246,7 @@ def test_a_device_that_is_not_there_is_refused():
     content = content_of(ROOT)
     content["device"] = "cuda"
     with pytest.raises(Refusal, match=r"device: cuda: .*--set device=cpu"):
-        needs.refuse_device(resolve(content, "demo"))
+        refuse_device(resolve(content, "demo"))
 
 
 def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):

@@ -12,21 +12,23 @@ import yaml
 from pipeline_helpers import changed, content_of, node_of, params_of, states_of
 from projects import ROOT, committed_params
 
-from pipeline import status
-from pipeline.plan import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml, write_run
-from pipeline.recorder import Recorder
-from pipeline.running import Request
-from pipeline.running import plan as plan_command
-from pipeline.status import project_nodes
-from stages import job, nodes
+from pipeline.plan import plan as plan_command
+from pipeline.preparing import Request
+from pipeline.recording import inspector as status
+from pipeline.recording.dvc_yaml import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml
+from pipeline.recording.inspector import project_nodes
+from pipeline.recording.planning import write_run
+from pipeline.recording.recorder import Recorder
+from stages.dag import nodes
+from stages.dag.epochs import own_epochs
+from stages.dag.nodes import REVISED_STAGES
+from stages.dag.revisions import revision_of, revisions
 from stages.errors import Refusal
-from stages.folders import own_epochs
-from stages.job import run_job
-from stages.nodes import REVISED_STAGES
-from stages.report import Reporter
-from stages.resolution import known_keys, resolve
-from stages.revisions import revision_of, revisions
-from stages.runner import execute
+from stages.parameters.resolution import known_keys, resolve
+from stages.runtime import job
+from stages.runtime.job import run_job
+from stages.runtime.report import Reporter
+from stages.runtime.runner import execute
 
 # ---------------------------------------------------------------- the committed plan
 

@@ -13,13 +13,13 @@ from pipeline_helpers import content_of
 from projects import ROOT
 
 from pipeline import presets
+from pipeline.preparing import Request, prepare
 from pipeline.presets import fitting, median_short_side
-from pipeline.running import Request, prepare
-from stages.checks import check_counts
 from stages.errors import Refusal
-from stages.listing import Entry, Listing
-from stages.params import RunParams
-from stages.resolution import resolve
+from stages.parameters.checks import check_counts
+from stages.parameters.resolution import resolve
+from stages.parameters.run import RunParams
+from stages.sources.listing import Entry, Listing
 
 
 def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:

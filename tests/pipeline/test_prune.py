@@ -12,18 +12,21 @@ import yaml
 from pipeline_helpers import changed, content_of, flip_byte, node_of, params_of, unlink
 from projects import Project, small_project, tree
 
-from pipeline import needs, open_run, retention
-from pipeline import recorder as recording
-from pipeline.branching import branch
-from pipeline.lockfiles import PREVIOUS
-from pipeline.recorder import Recorder
-from pipeline.retention import Retention, stays_whole
-from pipeline.running import Request, prepare
-from pipeline.status import nodes_on_disk, of_run
+from pipeline import open_run
+from pipeline.branch import branch
+from pipeline.preparing import Request, prepare
+from pipeline.recording import recorder as recording
+from pipeline.recording.inspector import nodes_on_disk, of_run
+from pipeline.recording.lock_files import PREVIOUS
+from pipeline.recording.recorder import Recorder
+from pipeline.retention import pruning
+from pipeline.retention.policy import stays_whole
+from pipeline.retention.pruning import Retention
+from pipeline.retention.space import parameters, space
 from stages import pruned
 from stages.errors import Refusal
-from stages.params import RetainParams
-from stages.resolution import resolve
+from stages.parameters.resolution import resolve
+from stages.parameters.retain import RetainParams
 
 SIX = {
     "epochs": 6,
@@ -76,11 +79,11 @@ def copy_of(project: Project, target: Path) -> Project:
     return Project(target)
 
 
-def prune(project: Project, *sets: str, dry: bool = False) -> retention.Freed:
+def prune(project: Project, *sets: str, dry: bool = False) -> pruning.Freed:
     import io
 
-    from pipeline.running import prune as command
-    from stages.report import Reporter
+    from pipeline.prune import prune as command
+    from stages.runtime.report import Reporter
 
     return command(project.root, "demo", list(sets), dry, Reporter(stream=io.StringIO()))
 
@@ -348,7 +351,7 @@ def everything(project: Project) -> dict[str, bytes]:
 
 def test_resolve_stops_dvc_before_a_pruned_epoch_would_be_mixed(pruned_copy):
     from stages.resolve import resolve as stage
-    from stages.runner import execute, run_job
+    from stages.runtime.runner import execute, run_job
 
     before = pruned_copy.run_path("params.yaml").read_bytes()
     pruned_copy.edit({"cluster": {"k": 5}})
@@ -427,7 +430,7 @@ def test_a_kill_between_any_two_steps_is_gone_on_from(whole, shortened, monkeypa
         "dvc.yaml": (Recorder, "record_guard"),
         "record": (recording, "keep_entry"),
         "entry": (Retention, "_delete"),
-        "delete": (retention, "remove"),
+        "delete": (pruning, "remove"),
     }[step]
     whole.edit({"retain": {"last": 2}})
     with monkeypatch.context() as context:
@@ -597,10 +600,10 @@ def test_the_need_of_a_run_follows_its_policy(make_project, monkeypatch):
 
     def needed(retain) -> float:
         params = resolve(content | {"retain": retain}, "demo")
-        return needs.space(project.root, params, 170, of_run(project.root, params)).needed * 1e9
+        return space(project.root, params, 170, of_run(project.root, params)).needed * 1e9
 
     params = resolve(content, "demo")
-    trained = needs.parameters(params) * 8
+    trained = parameters(params) * 8
     epoch = 170 * (256 * 4 + 32 * 4) + trained
     everything = needed({"last": "all"})
     assert everything - needed({"last": 8}) == pytest.approx(0, abs=1)
@@ -615,6 +618,6 @@ def test_the_need_of_a_run_follows_its_policy(make_project, monkeypatch):
 def test_what_a_pruned_run_goes_on_with_needs_one_epoch_and_no_more(shortened):
     params = params_of(shortened.root).model_copy(update={"epochs": 9})
     found = of_run(shortened.root, params)
-    needed = needs.space(shortened.root, params, 40, found).needed * 1e9
-    one = 40 * (128 * 4 + 8 * 4) + needs.parameters(params) * 8
+    needed = space(shortened.root, params, 40, found).needed * 1e9
+    one = 40 * (128 * 4 + 8 * 4) + parameters(params) * 8
     assert one < needed < 2 * one

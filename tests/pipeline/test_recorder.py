@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_helpers import flip_byte, node_of, params_of, unlink
 
-from pipeline import recorder as module
-from pipeline.lockfiles import PREVIOUS, keep_lock, readable_lock, restore_lock
-from pipeline.recorder import Recorder
-from pipeline.status import project_nodes
+from pipeline.recording import recorder as module
+from pipeline.recording.inspector import project_nodes
+from pipeline.recording.lock_files import PREVIOUS, keep_lock, readable_lock, restore_lock
+from pipeline.recording.recorder import Recorder
 from stages.errors import Refusal
 
 

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
 from stages.errors import Refusal
-from stages.locks import only_writer
-from stages.resolution import resolve
+from stages.parameters.resolution import resolve
+from stages.runtime.locks import only_writer
 
 
 @pytest.fixture

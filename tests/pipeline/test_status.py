@@ -11,13 +11,13 @@ import pytest
 import yaml
 from pipeline_helpers import changed, content_of, flip_byte, node_of, params_of, states_of, unlink
 
-from pipeline.lockfiles import PREVIOUS
-from pipeline.looks import md5
-from pipeline.recorder import Recorder
-from pipeline.status import of_run, project_nodes, same
-from stages.resolution import resolve
-from stages.resolve import render
-from stages.revisions import revisions
+from pipeline.recording.hashes import md5
+from pipeline.recording.inspector import of_run, project_nodes, same
+from pipeline.recording.lock_files import PREVIOUS
+from pipeline.recording.recorder import Recorder
+from stages.artifacts.run_params import render
+from stages.dag.revisions import revisions
+from stages.parameters.resolution import resolve
 
 RUN = "data/runs/demo"
 
@@ -101,7 +101,7 @@ def test_nothing_is_hashed_in_a_run_that_was_computed_here(finished_copy, monkey
     unlink(finished_copy.path(RUN), finished_copy.path("data/figures"))
     finished_copy.run()
     read = []
-    monkeypatch.setattr("pipeline.status.md5", lambda path: read.append(path) or md5(path))
+    monkeypatch.setattr("pipeline.recording.inspector.md5", lambda path: read.append(path) or md5(path))
     assert set(all_states(finished_copy.root).values()) == {"done"}
     # The pictures were copied here after their record.
     assert not [path for path in read if path.is_relative_to(finished_copy.path(RUN))]

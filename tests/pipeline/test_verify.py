@@ -12,9 +12,9 @@ import yaml
 from pipeline_helpers import flip_byte, unlink
 from projects import Project
 
-from pipeline.verification import verify
+from pipeline.verify import verify
 from stages.errors import Refusal
-from stages.report import Reporter
+from stages.runtime.report import Reporter
 
 
 @pytest.fixture(scope="module")

@@ -198,7 +198,7 @@ STATUS = """
 import json, sys
 from pathlib import Path
 from pipeline.settings import Settings
-from pipeline.status import of_run
+from pipeline.recording.inspector import of_run
 
 root = Path.cwd()
 states = of_run(root, Settings(root).resolve(sys.argv[1]))

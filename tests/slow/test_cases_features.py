@@ -14,7 +14,7 @@ import yaml
 from projects import Project, merged, small_project, tree
 from slow_helpers import assert_refused, assert_same, copied, encoded, noise, pictures, state
 
-from stages.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.chunks import ChunkReader, ChunkWriter
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from projects import Project, small_project, tree
 from slow_helpers import Held, assert_refused, assert_same, encoded, noise, pictures, state
 
-from stages.images import PackedImages
+from stages.artifacts.pictures import PackedImages
 
 pytestmark = pytest.mark.slow
 

@@ -61,7 +61,7 @@ def test_the_python_of_the_readme_prints_what_it_says(demo: Any, monkeypatch: py
 def test_every_command_of_the_readme_exists(demo: Any) -> None:
     from typer.main import get_command
 
-    from pipeline.cli import app
+    from pipeline.cli.commands import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     found = set()

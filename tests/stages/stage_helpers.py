@@ -20,12 +20,12 @@ import yaml
 from PIL import Image
 from projects import committed_params
 
-from stages.artifacts import load_run_params
-from stages.graph import dataset_nodes, resolve_node
-from stages.job import dataset_job, run_job
+from stages.artifacts.run_params import load_run_params
+from stages.dag.graph import dataset_nodes, resolve_node
 from stages.pack import pack
-from stages.report import Reporter
-from stages.runner import execute, find_node
+from stages.runtime.job import dataset_job, run_job
+from stages.runtime.report import Reporter
+from stages.runtime.runner import execute, find_node
 
 ROOT = Path(__file__).parents[2]
 RUN = "data/runs/demo"
@@ -155,7 +155,7 @@ class FullDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
         self.below, self.fails_at, self.count = below, -1, 0
         self._open, self._mkdir = builtins.open, os.mkdir
-        monkeypatch.setattr("stages.publish.open", self._opened, raising=False)
+        monkeypatch.setattr("stages.artifacts.writing.open", self._opened, raising=False)
         monkeypatch.setattr(os, "mkdir", self._made)
 
     def arm(self, fails_at: int) -> None:

@@ -1,4 +1,4 @@
-"""stages/chunks.py: zarr arrays in raw chunk files, checked to be whole before they are read."""
+"""stages/artifacts/chunks.py: zarr arrays in raw chunk files, checked to be whole before they are read."""
 
 import os
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage_helpers import refused
 
-from stages.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.chunks import ChunkReader, ChunkWriter
 
 
 def write(path, rows, chunk):

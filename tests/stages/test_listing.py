@@ -1,4 +1,4 @@
-"""stages/listing.py: which pictures a folder or a list holds, under names that lead back to the files."""
+"""stages/sources/listing.py: which pictures a folder or a list holds, under names that lead back to the files."""
 
 import os
 import time
@@ -6,8 +6,8 @@ import time
 import pytest
 from stage_helpers import project_with, refused
 
-from stages.listing import list_source, refuse_inside
-from stages.params import DatasetParams
+from stages.parameters.dataset import DatasetParams
+from stages.sources.listing import list_source, refuse_inside
 
 
 def touch(path, content=b"x"):

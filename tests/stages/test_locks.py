@@ -1,4 +1,4 @@
-"""stages/locks.py: one writer per folder, by a lock that the kernel frees."""
+"""stages/runtime/locks.py: one writer per folder, by a lock that the kernel frees."""
 
 import json
 import os
@@ -12,12 +12,12 @@ import pytest
 from stage_helpers import ROOT, refused
 
 from stages.errors import Refusal
-from stages.locks import only_writer
+from stages.runtime.locks import only_writer
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from stages.locks import only_writer
+from stages.runtime.locks import only_writer
 with only_writer(Path(sys.argv[1]), "run demo"):
     print("held", flush=True)
     time.sleep(60)

@@ -26,7 +26,7 @@ from stage_helpers import (
     tmpfs,
 )
 
-from stages.images import PackedImages
+from stages.artifacts.pictures import PackedImages
 
 MIB = 2**20
 

@@ -1,4 +1,4 @@
-"""stages/publish.py: an artifact is under its final name whole or not at all, whenever the process ends."""
+"""stages/artifacts/publishing.py and writing.py: an artifact is under its final name whole or not at all."""
 
 import errno
 import os
@@ -10,18 +10,12 @@ import pytest
 import torch
 from stage_helpers import FullDisk, files
 
+from stages.artifacts.arrays import write_npy, write_npz, write_torch
+from stages.artifacts.documents import write_json
+from stages.artifacts.publishing import Partial, failure
+from stages.artifacts.tables import write_parquet
+from stages.artifacts.writing import remove, write_bytes
 from stages.errors import OutOfSpace
-from stages.publish import (
-    Partial,
-    failure,
-    remove,
-    write_bytes,
-    write_json,
-    write_npy,
-    write_npz,
-    write_parquet,
-    write_torch,
-)
 
 
 class Killed(BaseException):

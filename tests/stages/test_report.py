@@ -1,4 +1,4 @@
-"""stages/report.py: plain lines where there is no terminal, a log that cannot stop the work."""
+"""stages/runtime/report.py: plain lines where there is no terminal, a log that cannot stop the work."""
 
 import io
 import os
@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from stages import report
-from stages.report import Reporter, duration
+from stages.runtime import report
+from stages.runtime.report import Reporter, duration
 
 
 class Terminal(io.StringIO):

@@ -1,4 +1,4 @@
-"""stages/params.py: what may stand in params.yaml, and the line about what may not."""
+"""stages/parameters/: what may stand in params.yaml, and the line about what may not."""
 
 import copy
 import io
@@ -9,10 +9,10 @@ from projects import committed_params
 from ruamel.yaml import YAML
 from stage_helpers import refused
 
-from stages.artifacts import load_yaml
-from stages.checks import check_counts
-from stages.resolution import known_keys, resolve, validated
-from stages.resolve import render
+from stages.artifacts.documents import load_yaml
+from stages.artifacts.run_params import render
+from stages.parameters.checks import check_counts
+from stages.parameters.resolution import known_keys, resolve, validated
 
 BASE = yaml.load(committed_params(), yaml.CSafeLoader)
 

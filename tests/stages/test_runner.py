@@ -1,4 +1,4 @@
-"""stages/runner.py: what wraps every stage, however it is run."""
+"""stages/runtime/runner.py: what wraps every stage, however it is run."""
 
 import os
 import platform
@@ -13,14 +13,15 @@ import pytest
 import torch
 from stage_helpers import RUN, Stopping, change, files, published, refused, remove, run_one
 
-from stages.artifacts import find_root, load_run_params
+from stages.artifacts.publishing import failure
+from stages.artifacts.run_params import load_run_params
+from stages.dag.folders import find_root
+from stages.dag.graph import run_nodes
+from stages.dag.revisions import revision_of, revisions
 from stages.errors import Refusal
-from stages.graph import run_nodes
-from stages.job import run_job
-from stages.publish import failure
-from stages.resources import TIMING_COLUMNS
-from stages.revisions import revision_of, revisions
-from stages.runner import execute, find_node
+from stages.runtime.job import run_job
+from stages.runtime.runner import execute, find_node
+from stages.runtime.timings import TIMING_COLUMNS
 
 EPOCH = "epochs/0001"
 
@@ -192,7 +193,7 @@ def test_threads_are_the_runs_while_a_stage_runs_and_the_callers_afterwards(fini
 PROBE = """
 import importlib, sys
 from threadpoolctl import threadpool_info
-from stages.runner import run_stage
+from stages.runtime.runner import run_stage
 module = importlib.import_module("stages." + sys.argv.pop(1))
 function = getattr(module, module.__name__.split(".")[1])
 def probed(job):
@@ -311,7 +312,9 @@ def test_every_stage_of_an_epoch_has_a_revision():
 def test_a_bug_leaves_its_traceback_in_the_log_and_a_refusal_only_its_line(finished_copy):
     project = finished_copy
     log = project.root / RUN / "log.txt"
-    code = "import sys\nfrom stages.runner import run_stage\ndef pseudolabel(job):\n    {}\nrun_stage(pseudolabel)"
+    code = (
+        "import sys\nfrom stages.runtime.runner import run_stage\ndef pseudolabel(job):\n    {}\nrun_stage(pseudolabel)"
+    )
     folder = f"{RUN}/{EPOCH}"
     done = project.command("python", "-c", code.format("1 / 0"), folder)
     assert done.returncode == 1
@@ -329,7 +332,7 @@ def test_freed_memory_is_kept_while_a_stage_runs_and_given_back_at_its_end():
     # In a process of its own: what others have freed lies in the same heap.
     script = """
 import numpy as np
-from stages.resources import kept_memory
+from stages.runtime.memory import kept_memory
 def held():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) >> 10

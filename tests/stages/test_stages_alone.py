@@ -24,11 +24,11 @@ from stage_helpers import (
 
 from stages import pseudolabel as pseudolabel_module
 from stages import train as train_module
-from stages.artifacts import load_run_params
-from stages.checkpoints import build
-from stages.chunks import ChunkReader, ChunkWriter
-from stages.images import PackedImages
-from stages.publish import failure
+from stages.artifacts.checkpoints import build
+from stages.artifacts.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.pictures import PackedImages
+from stages.artifacts.publishing import failure
+from stages.artifacts.run_params import load_run_params
 
 EPOCH = "epochs/0001"
 N = 170
@@ -124,10 +124,10 @@ def test_a_stage_without_one_folder_says_how_to_call_it(finished, words):
 
 
 def test_more_pictures_leave_the_first_as_they_are(finished_copy):
+    from stages.dag.graph import dataset_nodes
     from stages.generate import generate
-    from stages.graph import dataset_nodes
-    from stages.job import dataset_job
-    from stages.runner import execute
+    from stages.runtime.job import dataset_job
+    from stages.runtime.runner import execute
 
     project = finished_copy
     folder = project.root / "data/images/demo/pictures"

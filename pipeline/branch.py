@@ -1,0 +1,126 @@
+"""`branch`: a new run that starts from an epoch of another."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline.drift import image_count
+from pipeline.machine import refuse_links
+from pipeline.recording.inspector import Inspector, nodes_on_disk
+from pipeline.recording.planning import write_run
+from pipeline.settings import Settings
+from stages.artifacts.documents import write_json
+from stages.artifacts.epochs_on_disk import epochs_with_checkpoint
+from stages.artifacts.guards import record
+from stages.artifacts.run_params import load_run_params
+from stages.artifacts.writing import link
+from stages.dag.epochs import clustered_epoch, spans
+from stages.dag.folders import epoch_folder, run_folder
+from stages.errors import Refusal
+from stages.parameters.checks import check_counts, refuse_name
+from stages.parameters.differences import as_values
+from stages.parameters.run import RunParams, parse_branch
+from stages.runtime.locks import only_writer
+
+
+def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | None) -> RunParams:
+    """Creates run `name` from `RUN@EPOCH`, with that run's parameters and what `sets` changes.
+
+    The epoch's checkpoint and assignments are linked (copied where links are refused) into the
+    new run, with their digests; DVC sees no dependency between the two.
+
+    Raises:
+        Refusal: no such epoch, or a run of that name exists.
+    """
+    origin, epoch = parse_branch(source)
+    refuse_name(name)
+    settings = Settings(root)
+    if name in settings.runs() or (root / run_folder(name)).exists():
+        raise Refusal(f"run {name} exists already; choose another --run")
+    parent = load_run_params(root / run_folder(origin))
+    files = _files(root, parent, epoch)
+    _refuse_stale(root, parent, epoch)
+    settings.put(f"runs.{name}", _overrides(parent) | {"branch": source})
+    if origin in settings.runs():
+        # The run's own file lacks it, since no stage depends on it.
+        retain = settings.resolve(origin).retain
+        settings.put(f"runs.{name}.retain", {"last": retain.last or "all", "every": retain.every})
+    settings.put(f"runs.{name}.epochs", epochs if epochs is not None else max(parent.epochs, epoch))
+    for assignment in sets:
+        settings.set_text(name, assignment)
+    params = settings.resolve(name)
+    if _shape(params) != _shape(parent):
+        raise Refusal(f"--set: a branch keeps the network and the data set of {source}; make a new run for others")
+    refuse_links(root, params)
+    check_counts(params, image_count(root, params.dataset))
+    with only_writer(root / run_folder(name), f"run {name}"):
+        target = root / epoch_folder(name, epoch)
+        target.mkdir(parents=True, exist_ok=True)
+        digests = {}
+        try:
+            for file, path in files.items():
+                link(path, target / file)
+                with open(path, "rb") as opened:
+                    digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()
+            write_json(target / "branch.json", {"from": source, "sha256": digests})
+            settings.save()
+        except Refusal:
+            # Not yet in params.yaml: the same command must find no run of that name.
+            shutil.rmtree(root / run_folder(name))
+            raise
+        write_run(root, params)
+    return params
+
+
+def _shape(params: RunParams) -> tuple[object, ...]:
+    """What a checkpoint and assignments fit: the network's layers, and the pictures."""
+    model = params.model
+    # A residual network ends in an average, so its weights fit any input.
+    side = None if model.architecture.startswith("resnet") else model.input
+    return model.architecture, model.sobel, model.width, side, params.dataset.name
+
+
+def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
+    files = {"checkpoint.pt": root / epoch_folder(parent.run, epoch) / "checkpoint.pt"}
+    if epoch > 0:
+        clustered = clustered_epoch(parent, epoch) if epoch > parent.start else epoch
+        files["assignments.parquet"] = root / epoch_folder(parent.run, clustered) / "assignments.parquet"
+    for path in files.values():
+        if not path.exists() and record(path.parent) is not None:
+            having = spans(epochs_with_checkpoint(root / run_folder(parent.run)))
+            raise Refusal(
+                f"epoch {epoch} of run {parent.run} is pruned and has no {path.name}; epochs with one: {having}"
+            )
+        if not path.exists():
+            raise Refusal(
+                f"{path} is missing: epoch {epoch} of run {parent.run} is not finished; "
+                f"`python -m pipeline status --run {parent.run}` says which are"
+            )
+    return files
+
+
+def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
+    """Stops where the epoch was made with other parameters than the run now has."""
+    nodes = [node for node in nodes_on_disk(root, parent) if "/epochs/" in node.folder and (node.epoch or 0) <= epoch]
+    for status in Inspector(root, parent).states(nodes):
+        if status.state == "stale":
+            raise Refusal(
+                f"epoch {epoch} of run {parent.run} is not what its parameters ask for: "
+                f"{status.node.folder}:{status.node.stage} is stale ({status.why}); "
+                f"`python -m pipeline run --run {parent.run}` makes it again"
+            )
+
+
+def _overrides(parent: RunParams) -> dict[str, Any]:
+    """The parent's resolved parameters as overrides; what its method does not use is left out."""
+    values = as_values(parent)
+    for key in ("run", "revision", "branch"):
+        values.pop(key)
+    values["dataset"] = parent.dataset.name
+    return {
+        key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+        for key, value in values.items()
+    }

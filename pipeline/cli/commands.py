@@ -1,0 +1,253 @@
+"""The command line: `python -m pipeline COMMAND`. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import Epochs, RunName, Sets, Yes, requested
+from pipeline.cli.terminal import Shared, answer, epoch_of, escaped, next_steps, opened, print_table, reporter, root
+from stages.errors import Refusal
+
+if TYPE_CHECKING:
+    from pipeline.preparing import Request
+    from stages.runtime.report import Reporter
+
+app = typer.Typer(
+    help="DeepCluster (Caron et al., ECCV 2018) as persisted stages: cluster the features of all images, train "
+    "the network on the clusters, again and again, with every step on disk.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with every error.")] = False,
+) -> None:
+    context.ensure_object(Shared).debug = debug
+
+
+@app.command()
+@requested
+def run(request: Request, report: Reporter) -> None:
+    """Compute a run: every stage that is not up to date, in one process, each recorded in DVC.
+
+    Stopped or killed, the same command goes on where it was.
+
+    Example: `python -m pipeline run --run mine --images ~/photos --epochs 20`
+    """
+    from pipeline.run import run as compute
+
+    compute(root(), request, report)
+    next_steps(request.run, report)
+
+
+@app.command()
+@requested
+def plan(request: Request, report: Reporter) -> None:
+    """Write the dvc.yaml of each epoch, for `dvc repro`; compute nothing.
+
+    Example: `python -m pipeline plan --epochs 40`
+    """
+    from pipeline.plan import plan as write
+
+    planned = write(root(), request, report)
+    report.say(f"{len(planned.written)} dvc.yaml files written, {planned.kept} kept, {len(planned.removed)} removed")
+
+
+@app.command()
+def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List done stages too.")] = False) -> None:
+    """Tell which stages are done, stale, missing or failed, epoch by stage.
+
+    Example: `python -m pipeline status --run demo`
+    """
+    from pipeline.cli.tables import status_table
+    from pipeline.drift import drift
+    from pipeline.recording.inspector import of_run
+    from pipeline.recording.planning import half_pruned_epochs
+    from pipeline.settings import Settings
+    from stages.dag.epochs import spans
+    from stages.dag.nodes import PRUNED
+
+    here = root()
+    params = Settings(here).resolve(run)
+    states = of_run(here, params)
+    print_table(status_table(states, every))
+    for state in states:
+        if state.state == "failed":
+            typer.echo(f"{state.node.id} failed: {state.why}")
+    pruned = [state.node.epoch for state in states if state.node.stage == PRUNED and state.node.epoch]
+    if pruned:
+        typer.echo(f"epochs pruned: {spans(pruned)}")
+    for epoch in half_pruned_epochs(here, params):
+        typer.echo(f"epoch {epoch} is pruned by half: `python -m pipeline prune --run {run}` goes on with it")
+    first = next((state for state in states if state.state != "done"), None)
+    if first:
+        typer.echo(f"next: {first.node.id} ({first.state}: {first.why}); `python -m pipeline run --run {run}`")
+    else:
+        typer.echo(f"run {run}: all {len(states)} stages are done")
+    if changed := drift(here, params.dataset):
+        typer.echo(changed)
+
+
+@app.command()
+def prune(
+    run: RunName = "demo",
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="retain.last=N or retain.every=M; kept in params.yaml.")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> None:
+    """Drop features, whitened rows, trained/ and checkpoint of the finished epochs that `retain` does not keep.
+
+    Assignments, centroids, pca, pseudo-labels and metrics of every epoch stay. `run` does it as it goes on.
+
+    Example: `python -m pipeline prune --set retain.last=2 --dry-run`
+    """
+    from pipeline.prune import prune as drop
+
+    with reporter(run) as report:
+        freed = drop(root(), run, set or [], dry, report)
+        report.say(freed.told(run, "would be pruned" if dry else "pruned"))
+
+
+@app.command()
+def rerun(
+    stage: Annotated[str, typer.Argument(help="extract, whiten, cluster, pseudolabel, train, checkpoint, pack, …")],
+    run: RunName = "demo",
+    epoch: Annotated[str | None, typer.Option("--epoch", help="Number of the epoch, or final.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="For pack: the data set.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Run what depends on it too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="For pack: replace pictures that changed.")] = False,
+) -> None:
+    """Run one stage again, up to date or not.
+
+    Example: `python -m pipeline rerun cluster --epoch 3 --follow`
+    """
+    from pipeline.rerun import rerun as again
+    from pipeline.rerun import rerun_pack
+
+    with reporter(run) as report:
+        if dataset is not None:
+            if stage != "pack":
+                raise Refusal(f"--dataset goes with pack, not with {stage}")
+            rerun_pack(root(), dataset, report, yes=yes)
+        else:
+            again(root(), run, stage, epoch, follow, report, yes=yes)
+
+
+@app.command()
+def embed(
+    images: Annotated[Path, typer.Argument(help="Folder of pictures, or a text file of paths.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The parquet file to write.")],
+    run: RunName = "demo",
+) -> None:
+    """Give new pictures the clusters of a finished run: path, cluster, distance, embedding.
+
+    Example: `python -m pipeline embed --run mine ~/more-photos -o out.parquet`
+    """
+    from pipeline.embed import embed as through
+
+    with reporter(run) as report:
+        found = through(root(), run, images, out, report)
+        for name, reason in found.rejected:
+            report.say(f"rejected: {escaped(name)}: {reason}")
+        report.say(f"{found.count:,} pictures in {out}, {len(found.rejected):,} rejected")
+
+
+@app.command()
+def branch(
+    source: Annotated[str, typer.Option("--from", help="RUN@EPOCH to start from.")],
+    run: Annotated[str, typer.Option("--run", help="Name of the new run.")],
+    set: Sets = None,
+    epochs: Epochs = None,
+) -> None:
+    """Start a new run from an epoch of another, with other parameters from there on.
+
+    Example: `python -m pipeline branch --from demo@20 --run slower --set train.lr=0.01`
+    """
+    from pipeline.branch import branch as create
+
+    params = create(root(), source, run, set or [], epochs)
+    typer.echo(
+        f"run {run} starts from {source} and goes to epoch {params.epochs}: `python -m pipeline run --run {run}`"
+    )
+
+
+@app.command()
+def show(
+    run: RunName = "demo",
+    epoch: Annotated[str, typer.Option("--epoch", help="Number of the epoch, or final.")] = "final",
+    most: Annotated[int, typer.Option("--most", min=1, help="Clusters to show, largest first.")] = 20,
+) -> None:
+    """Show an epoch's clusters: sizes, purity where there are labels, sample paths.
+
+    Example: `python -m pipeline show --epoch 3`
+    """
+    from pipeline.cli.tables import clusters_table
+
+    print_table(clusters_table(opened(run), epoch_of(epoch), most))
+
+
+@app.command()
+def nmi(
+    run: RunName = "demo",
+    a: Annotated[str | None, typer.Option("--a", help="One epoch.")] = None,
+    b: Annotated[str | None, typer.Option("--b", help="Another epoch.")] = None,
+) -> None:
+    """Tell the NMI of each clustering to the one before and to labels, or between two epochs.
+
+    Example: `python -m pipeline nmi --a 3 --b final`
+    """
+    found = opened(run).nmi(None if a is None else epoch_of(a), None if b is None else epoch_of(b))
+    if a is None:
+        typer.echo(found.to_string(index=False, float_format="%.4f", na_rep="-"))
+    else:
+        typer.echo("both are a single cluster" if found is None else f"{found:.4f}")
+
+
+@app.command()
+def runs() -> None:
+    """List the runs: data set, epochs, NMI, size on disk.
+
+    Example: `python -m pipeline runs`
+    """
+    from pipeline.results.inventory import runs as listed
+
+    typer.echo(listed(root()).to_string(index=False, float_format="%.3f", na_rep="-"))
+
+
+@app.command()
+def remove(run: Annotated[str, typer.Argument(help="Name of the run.")], yes: Yes = False) -> None:
+    """Delete a run and its entry in params.yaml; packed pictures stay.
+
+    Example: `python -m pipeline remove slower --yes`
+    """
+    from pipeline.remove import remove as delete
+
+    pictures = delete(root(), run, yes=yes)
+    typer.echo(f"run {run} is deleted" + (f"; its packed pictures stay in {pictures}" if pictures else ""))
+
+
+@app.command()
+def verify(run: RunName = "demo") -> None:
+    """Hash every artifact and compare with what was recorded; exit status 1 where one differs.
+
+    Example: `python -m pipeline verify --run demo`
+    """
+    from pipeline.verify import verify as check
+
+    with reporter(run) as report:
+        wrong = check(root(), run, report)
+    if wrong:
+        raise Refusal(f"{len(wrong)} artifacts differ from what was recorded; first: {wrong[0]}")
+
+
+def main() -> None:
+    answer(app)

@@ -1,0 +1,60 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.terminal import reporter
+from stages.errors import Refusal
+
+if TYPE_CHECKING:
+    from pipeline.preparing import Request
+    from stages.runtime.report import Reporter
+
+RunName = Annotated[str, typer.Option("--run", help="Name of the run, under data/runs.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A parameter as key=value, such as train.lr=0.1; repeatable."),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Epochs in all; kept in params.yaml.")]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", help="Pictures of a new run: a folder, or a text file with a path a line."),
+]
+Preset = Annotated[str, typer.Option("--preset", help="Values of a new run: fit (to its pictures) or paper.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Recompute recorded epochs, or delete, without asking.")]
+
+
+def requested(command: Callable[[Request, Reporter], None]) -> Callable[..., None]:
+    """Gives a command the options that make a `Request`, under its own name and docstring."""
+
+    def with_options(
+        run: RunName = "demo",
+        epochs: Epochs = None,
+        images: Images = None,
+        set: Sets = None,
+        preset: Preset = "fit",
+        yes: Yes = False,
+    ) -> None:
+        with reporter(run) as report:
+            command(_request(run, epochs, images, set, preset, yes), report)
+
+    with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+    return with_options
+
+
+def _request(
+    run: str, epochs: int | None, images: Path | None, sets: list[str] | None, preset: str, yes: bool
+) -> Request:
+    from pipeline.preparing import Request
+    from pipeline.presets import PRESETS
+
+    if preset not in PRESETS:
+        raise Refusal(f"--preset {preset}: one of {', '.join(PRESETS)}")
+    if images is not None and run == "demo":
+        raise Refusal("--images needs a name for its run: --run NAME")
+    return Request(run, epochs, images, preset, sets or [], yes)

@@ -1,0 +1,61 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.recording.inspector import NodeStatus
+from stages.dag.nodes import PRUNED
+
+if TYPE_CHECKING:
+    from pipeline.results.run import Run
+from stages.runtime.report import printable
+
+STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "failed": "red"}
+SAMPLES = 3
+
+
+def status_table(states: list[NodeStatus], every: bool) -> Table:
+    """A row a folder, its stages with their states; folders that are all done are counted alone."""
+    rows: dict[str, list[NodeStatus]] = {}
+    for status in states:
+        rows.setdefault(status.node.folder, []).append(status)
+    table = Table("folder", "stages", box=None)
+    finished = pruned = 0
+    for folder, found in rows.items():
+        if not every and "epochs/" in folder and all(status.state == "done" for status in found):
+            finished += 1
+            pruned += found[0].node.stage == PRUNED
+            continue
+        cells = (f"[{STYLES[s.state]}]{_stage_state(s)}[/]" for s in found)
+        table.add_row(folder, "  ".join(cells))
+    if finished:
+        gone = f", {pruned} of them pruned" if pruned else ""
+        table.add_row(f"{finished} more epochs", f"[green]all done{gone}[/]")
+    return table
+
+
+def _stage_state(status: NodeStatus) -> str:
+    if status.node.stage == PRUNED and status.state == "done":
+        return PRUNED
+    return f"{status.node.stage} {status.state}"
+
+
+def clusters_table(run: Run, epoch: int | str, most: int) -> Table:
+    """The largest clusters of an epoch, each with the paths closest to its centroid."""
+    clusters = run.clusters(epoch).head(most)
+    assignments = run.assignments(epoch)
+    paths = run.images()["path"].to_numpy()
+    labelled = "purity" in clusters
+    table = Table("cluster", "size", *(["label", "purity"] if labelled else []), "closest pictures", box=None)
+    for row in clusters.to_dict("records"):
+        members = assignments[assignments["cluster"] == row["cluster"]].nsmallest(SAMPLES, "distance")
+        samples = "  ".join(printable(paths[image]) for image in members["image"])
+        cells: list[Any] = [str(row["cluster"]), str(row["size"])]
+        if labelled:
+            cells += [Text(printable(str(row["label"]))), f"{row['purity']:.2f}"]
+        table.add_row(*cells, Text(samples))
+    return table

@@ -1,0 +1,114 @@
+"""What lies between the commands and a shell: exit status, one line for a refusal, what is printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from stages.errors import Refusal
+
+if TYPE_CHECKING:
+    from stages.runtime.report import Reporter
+
+# Typer exports no name for it, and newer versions bundle a click of their own.
+_Usage: Any = typer.BadParameter.__base__
+
+STOPPED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+@dataclass
+class Shared:
+    """What the options before the command say to `answer`."""
+
+    debug: bool = False
+
+
+def answer(app: typer.Typer) -> None:
+    """Carries out the command line.
+
+    Exit status 0 when all was done, 1 for a refusal, 2 for a wrong command line, 130 when stopped.
+    """
+    shared = Shared()
+    with warnings.catch_warnings():
+        warnings.showwarning = _told
+        _answer(app, shared)
+
+
+def _told(message: Warning | str, *_: object, **__: object) -> None:
+    typer.echo(f"warning: {message}", err=True)
+
+
+def _answer(app: typer.Typer, shared: Shared) -> None:
+    try:
+        # Typer answers an interrupt with a status of its own, or passes it on: both end below.
+        if app(standalone_mode=False, obj=shared) == STOPPED:
+            raise KeyboardInterrupt
+    except _Usage as error:
+        # A wrong command line: the parser's message, and where the right one is told.
+        where = error.ctx.command_path if error.ctx else "python -m pipeline"
+        typer.echo(f"{error.format_message()} See `{where} --help`.", err=True)
+        sys.exit(error.exit_code)
+    except Refusal as refusal:
+        if shared.debug:
+            traceback.print_exc()
+        typer.echo(str(refusal).encode("utf-8", "backslashreplace").decode(), err=True)
+        sys.exit(1)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("stopped; the same command goes on", err=True)
+        sys.exit(STOPPED)
+
+
+def root() -> Path:
+    from stages.dag.folders import find_root
+
+    return find_root(Path.cwd())
+
+
+def opened(run: str) -> Any:
+    from pipeline import open_run
+
+    return open_run(run, root())
+
+
+def epoch_of(text: str) -> int | str:
+    if text == "final" or text.isdecimal():
+        return text if text == "final" else int(text)
+    raise Refusal(f"{text!r} is no epoch: give a number, or final")
+
+
+def reporter(run: str) -> Reporter:
+    from stages.runtime.report import Reporter
+
+    folder = root() / "data/runs" / run
+    return Reporter(folder / "log.txt" if folder.exists() else None)
+
+
+def next_steps(run: str, report: Reporter) -> None:
+    option = "" if run == "demo" else f" --run {run}"
+    report.say(f"table of epochs: data/runs/{run}/history.csv")
+    if run == "demo":
+        report.say("curves: data/figures/curves.png, clusters: data/figures/clusters.png")
+    report.say(f"try: python -m pipeline show{option}")
+    report.say(f"     python -m pipeline nmi{option}")
+    report.say(f"     python -c \"from pipeline import open_run; print(open_run('{run}').history())\"")
+
+
+def print_table(table: Any) -> None:
+    from rich.console import Console
+
+    # Piped output is for programs and files: there a row must not wrap at 80 columns.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def escaped(name: bytes) -> str:
+    from stages.runtime.report import printable
+
+    return printable(os.fsdecode(name))

@@ -1,0 +1,56 @@
+"""Whether this machine can compute a run as it asks."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from stages.dag.folders import dataset_folder, run_folder
+from stages.errors import Refusal
+from stages.parameters.run import RunParams
+
+
+def other_threads(root: Path, params: RunParams) -> str | None:
+    """A line where recorded stages were computed with another number of threads."""
+    path = root / run_folder(params.run) / "timings.csv"
+    if not path.exists():
+        return None
+    with open(path, newline="", encoding="utf-8") as file:
+        before = {row.get("threads") for row in csv.DictReader(file)} - {str(params.threads), None}
+    if not before:
+        return None
+    return (
+        f"threads: {params.threads}, and stages so far used {', '.join(sorted(map(str, before)))}: nothing is redone, "
+        "but last digits may differ from a run of one number"
+    )
+
+
+def refuse_links(root: Path, params: RunParams) -> None:
+    """DVC does not look for a dvc.yaml below a link."""
+    for name in (
+        "data",
+        "data/runs",
+        "data/images",
+        run_folder(params.run),
+        dataset_folder(params.dataset.name),
+    ):
+        if (root / name).is_symlink():
+            raise Refusal(
+                f"{name} is a link, and DVC follows none: to keep data on another disk, clone the project "
+                f"there, or `mount --bind` a folder of that disk on {root / name}"
+            )
+
+
+def refuse_device(params: RunParams) -> str | None:
+    """Refuses a device or precision that this machine lacks; a line about one left unused."""
+    import torch
+
+    if params.device != "cpu":
+        from stages.runtime.devices import device_of
+
+        device_of(params.device)
+        if params.precision == "bf16" and not torch.cuda.is_bf16_supported():
+            raise Refusal("precision: bf16: this GPU has no bf16 units; --set precision=float32")
+    elif torch.cuda.is_available():
+        return "device: cpu, although this machine has a CUDA device: --set device=cuda uses it"
+    return None

@@ -1,0 +1,122 @@
+"""What a user asks of a run, resolved and checked in memory before a file is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.drift import adopted_path, drift, image_count, same_source
+from pipeline.machine import refuse_links
+from pipeline.presets import described, fitting
+from pipeline.recomputing import refuse_pruned, refuse_recomputing
+from pipeline.recording.inspector import NodeStatus, of_run
+from pipeline.recording.planning import refuse_other_plan
+from pipeline.retention.policy import described as described_policy
+from pipeline.retention.space import space
+from pipeline.settings import Settings
+from stages.dag.epochs import own_epochs
+from stages.dag.folders import dataset_folder
+from stages.errors import Refusal
+from stages.parameters.checks import check_counts, refuse_name
+from stages.parameters.dataset import DatasetParams
+from stages.parameters.run import RunParams
+from stages.sources.listing import Listing, list_source, refuse_inside, source_path
+
+
+@dataclass
+class Request:
+    """What a user asks of a run, on the command line."""
+
+    run: str
+    epochs: int | None = None
+    images: Path | None = None
+    preset: str = "fit"
+    sets: list[str] = field(default_factory=list)
+    yes: bool = False
+
+
+@dataclass
+class Prepared:
+    """A run that has passed every check; nothing of it is written yet."""
+
+    settings: Settings
+    params: RunParams
+    states: list[NodeStatus]
+    lines: list[str]
+
+
+def prepare(root: Path, request: Request) -> Prepared:
+    """Resolves and checks a run in memory.
+
+    Raises:
+        Refusal: anything that would fail later, before a file is touched.
+    """
+    settings = Settings(root)
+    lines = []
+    new = None
+    if request.images is not None:
+        new = _adopt(settings, root, request)
+    elif request.preset != "fit":
+        raise Refusal(f"--preset {request.preset}: it fits a new run to its pictures; add --images FOLDER")
+    elif request.run not in settings.runs():
+        raise Refusal(
+            f"there is no run {request.run!r} (known: {', '.join(settings.runs())}); a new one needs its "
+            f"pictures: python -m pipeline run --run {request.run} --images FOLDER"
+        )
+    for assignment in request.sets:
+        settings.set_text(request.run, assignment)
+    if request.epochs is not None:
+        settings.put(f"runs.{request.run}.epochs", request.epochs)
+    params = settings.resolve(request.run)
+    if new is not None:
+        lines.append(described(params, new))
+    refuse_links(root, params)
+    count = image_count(root, params.dataset)
+    check_counts(params, count)
+    # Planning refuses this too; here nothing has been written yet.
+    refuse_other_plan(root, params)
+    states = of_run(root, params, settings.content)
+    refuse_pruned(root, params, states)
+    found = space(root, params, count, states)
+    lines.append(
+        f"run {params.run}: {count:,} pictures, {epochs_left(states, params)} of {params.epochs} epochs to "
+        f"compute; needs about {found.needed:.2f} GB, {found.free:.0f} GB are free"
+        + (f"; {described_policy(params)}" if params.retain.last is not None else "")
+    )
+    refuse_recomputing(root, params, states, yes=request.yes)
+    changed = drift(root, params.dataset)
+    if changed:
+        lines.append(changed)
+    return Prepared(settings, params, states, lines)
+
+
+def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
+    """Enters a new run on a folder into the settings, with values that fit it; None where it is there already."""
+    name, images = request.run, request.images
+    assert images is not None
+    refuse_name(name)
+    known = settings.datasets().get(name)
+    if name in settings.runs():
+        if known is not None and same_source(root, known, images):
+            return None
+        raise Refusal(
+            f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it"
+        )
+    probe = DatasetParams(name=name, path=adopted_path(root, images), size=8)
+    source = source_path(root, probe)
+    refuse_inside(source, root / dataset_folder(name), probe)
+    listing = list_source(source)
+    device = str(settings.content.get("device", "cpu"))
+    for assignment in request.sets:
+        key, _, value = assignment.partition("=")
+        if key.strip() == "device":
+            device = value.strip()
+    overrides, dataset = fitting(listing, request.preset, device)
+    settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
+    settings.put(f"runs.{name}", {"dataset": name, **overrides})
+    return listing
+
+
+def epochs_left(states: list[NodeStatus], params: RunParams) -> int:
+    unfinished = {s.node.epoch for s in states if s.state != "done" and "epochs/" in s.node.folder}
+    return len(unfinished & set(own_epochs(params)))

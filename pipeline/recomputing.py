@@ -1,0 +1,131 @@
+"""Stops before recorded epochs are lost: which, how many hours they took, and how to keep them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.drift import since_packed
+from pipeline.recording.inspector import NodeStatus
+from pipeline.recording.lock_files import recorded_stages
+from stages.artifacts.documents import load_yaml
+from stages.artifacts.guards import reason
+from stages.artifacts.run_params import load_run_params
+from stages.dag.epochs import spans
+from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.nodes import PRUNED
+from stages.errors import Refusal
+from stages.parameters.dataset import DatasetParams
+from stages.parameters.differences import as_values, changes
+from stages.parameters.keys import lookup, same
+from stages.parameters.run import RunParams
+from stages.sources.listing import checked_listing
+
+
+def recomputed(states: list[NodeStatus]) -> list[int]:
+    """Recorded epochs that would be computed again."""
+    return sorted(
+        {
+            status.node.epoch
+            for status in states
+            if status.state == "stale" and status.node.epoch and "epochs/" in status.node.folder
+            if status.node.stage != PRUNED
+        }
+    )
+
+
+def recorded_hours(root: Path, run: str, epochs: list[int]) -> float:
+    """Hours that the epochs took, by timings.csv: the last time of each of their stages."""
+    path = root / run_folder(run) / "timings.csv"
+    if not path.exists():
+        return 0.0
+    last: dict[tuple[str, str], float] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                last[row["epoch"], row["stage"]] = float(row["seconds"])
+            except (KeyError, TypeError, ValueError):
+                continue
+    wanted = {str(epoch) for epoch in epochs}
+    return sum(seconds for (epoch, _), seconds in last.items() if epoch in wanted) / 3600
+
+
+def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> None:
+    """Stops where a pruned epoch is not what the parameters ask for: `--yes` could not compute it."""
+    for status in states:
+        if status.node.stage == PRUNED and status.state != "done" and not status.inherited:
+            assert status.node.epoch is not None
+            raise Refusal(reason(root, params.run, status.node.epoch, as_values(params)))
+
+
+def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:
+    """Stops before recorded epochs are lost, unless told to go on."""
+    epochs = recomputed(states)
+    if not epochs or yes:
+        return
+    stale = [status for status in states if status.state == "stale"]
+    # What the whole run is resolved from differs wherever anything does: the cause is more than that.
+    first = next((s for s in stale if s.node.stage != "resolve" and not s.inherited), stale[0])
+    hours = recorded_hours(root, params.run, epochs)
+    kept = f"{params.run}@{max(params.start, epochs[0] - 1)}"
+    raise Refusal(
+        f"{len(epochs)} recorded epochs of run {params.run} ({epochs[0]} to {epochs[-1]}, {hours:.2f} hours) "
+        f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes, "
+        f"or keep them with `python -m pipeline branch --from {kept} --run NAME{_as_sets(root, params)}`"
+    )
+
+
+def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
+    """Stops before the pictures of recorded epochs give way to others, unless told to go on."""
+    changed = None if yes else _repacked(root, dataset)
+    if changed is None:
+        return
+    losing = []
+    for folder in sorted(root.glob("data/runs/*")):
+        epochs = sorted(int(found.parent.name) for found in folder.glob("epochs/*/metrics.json"))
+        params = _params_of(folder) if epochs else None
+        if params is not None and params.dataset.name == dataset.name:
+            hours = recorded_hours(root, folder.name, epochs)
+            # What a branch starts from belongs to its former pictures.
+            lost = " and lost, being of a branch" if params.branch else ""
+            losing.append(f"run {folder.name} (epochs {spans(epochs)}, {hours:.2f} hours{lost})")
+    if losing:
+        raise Refusal(
+            f"{changed}: packed again, they replace the pictures of {' and '.join(losing)}, to be computed again: add "
+            f"--yes, or start another run on them: `python -m pipeline run --run NAME --images {dataset.path}`"
+        )
+
+
+def _repacked(root: Path, dataset: DatasetParams) -> str | None:
+    """What packing again would change in the pictures; None where nothing, or where that cannot be told."""
+    folder = root / dataset_folder(dataset.name)
+    key = f"datasets.{dataset.name}"
+    recorded = recorded_stages(folder).get("pack", {}).get("params", {}).values()
+    before = next((values[key] for values in recorded if key in values), None)
+    try:
+        now = lookup(load_yaml(root / "params.yaml"), key)
+        if isinstance(before, Mapping):
+            edited = [name for name in sorted({*before, *now}) if not same(before.get(name), now.get(name))]
+            if edited:
+                return f"{key}.{edited[0]} has changed since they were packed"
+        if dataset.generate is None:
+            return since_packed(root, dataset, checked_listing(root, dataset, folder))
+    except Refusal:
+        # The source is not there, which packing refuses, or the files of the former packing, which it mends.
+        pass
+    return None
+
+
+def _params_of(folder: Path) -> RunParams | None:
+    """A run's parameters, or None where they cannot be read."""
+    try:
+        return load_run_params(folder)
+    except Refusal:
+        return None
+
+
+def _as_sets(root: Path, params: RunParams) -> str:
+    """The options of a branch that give it what `params` changes in the recorded run."""
+    recorded = _params_of(root / run_folder(params.run))
+    return "".join(f" --set {key}={value}" for key, value in changes(recorded, params)) if recorded else ""

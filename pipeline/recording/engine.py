@@ -1,0 +1,111 @@
+"""Runs stages in one warm process and records each in DVC as it ends."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Iterable, Set
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.recording.recorder import Recorder
+from stages.artifacts.guards import reason
+from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.graph import dataset_nodes
+from stages.dag.nodes import PRUNED, Node
+from stages.errors import Refusal
+from stages.parameters.dataset import DatasetParams
+from stages.parameters.differences import as_values
+from stages.parameters.run import RunParams
+from stages.runtime.job import dataset_job, run_job
+from stages.runtime.locks import only_writer
+from stages.runtime.report import Reporter
+from stages.runtime.runner import execute
+from stages.sources.listing import checked_listing
+
+
+class Follower(Protocol):
+    """Follows the stages as they are done: `pipeline.retention`, which prunes."""
+
+    def passed(self, node: Node) -> None: ...
+
+    def settle(self) -> None: ...
+
+
+class Engine:
+    """Executes nodes, skipping what DVC finds up to date.
+
+    Holds the lock of `run`, where one is named, from entry to exit; that of a data set only while
+    it is packed, so that several runs on one data set can go on side by side.
+    """
+
+    def __init__(self, root: Path, run: str | None, report: Reporter) -> None:
+        self.root, self.run, self.report = root, run, report
+        self._held = ExitStack()
+
+    def __enter__(self) -> Engine:
+        if self.run is not None:
+            self._held.enter_context(only_writer(self.root / run_folder(self.run), f"run {self.run}"))
+        self.recorder = Recorder(self.root, self.report.say)
+        self._held.callback(self.recorder.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def pack(self, dataset: DatasetParams, *, force: str | None = None) -> int:
+        """Packs a data set where it is not up to date, the stage `force` in any case; how many ran."""
+        nodes = dataset_nodes(dataset.name, generated=dataset.generate is not None)
+        forced = {node.id for node in nodes if node.stage == force}
+        if not forced and not any(self.recorder.changed(node) for node in nodes):
+            return 0
+        with only_writer(self.root / dataset_folder(dataset.name), f"data set {dataset.name}"):
+            return self.execute(nodes, None, forced)
+
+    def execute(
+        self,
+        nodes: Iterable[Node],
+        params: RunParams | None,
+        forced: Set[str] = frozenset(),
+        retention: Follower | None = None,
+    ) -> int:
+        """Runs each node that is not up to date, or whose id is in `forced`; how many ran.
+
+        `retention` prunes finished epochs before a stage is run, and at the end.
+        """
+        count = 0
+        for node in nodes:
+            if node.id in forced or self.recorder.changed(node):
+                if retention:
+                    retention.settle()
+                self._run(node, params)
+                count += 1
+            if retention:
+                retention.passed(node)
+        if retention:
+            retention.settle()
+        return count
+
+    def _run(self, node: Node, params: RunParams | None) -> None:
+        if node.stage == PRUNED:
+            assert params is not None and node.run is not None and node.epoch is not None
+            raise Refusal(reason(self.root, node.run, node.epoch, as_values(params)))
+        module = importlib.import_module(f"stages.{node.stage}")
+        if params is None:
+            job = dataset_job(self.root, node, self.report)
+        else:
+            job = run_job(self.root, node, params, self.report)
+        # What is missing refuses before the former outputs are removed.
+        job.fingerprint()
+        if node.stage == "pack":
+            checked_listing(self.root, job.params.dataset, job.folder)
+        self.recorder.clear(node)
+        try:
+            execute(getattr(module, node.stage), job, params)
+        except Refusal as refusal:
+            raise Refusal(f"{job.label}: {refusal}") from refusal
+        except Exception:
+            self.report.note(traceback.format_exc())
+            raise
+        self.recorder.record(node)

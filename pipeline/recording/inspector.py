@@ -1,0 +1,276 @@
+"""What is done, stale, missing or failed, read from dvc.lock files without DVC.
+
+A file counts as unchanged when its size is the recorded one and neither content nor name changed
+since the lock was written, nor since what is made from it in that folder; otherwise it is hashed as
+DVC hashes it (so is one that was remade with the same bytes, until what is made from it is remade too).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.recording.guards import guards
+from pipeline.recording.hashes import Look, look_at, md5
+from pipeline.recording.lock_files import recorded_stages
+from stages.artifacts.documents import load_yaml
+from stages.artifacts.publishing import failure
+from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.graph import dataset_nodes, run_nodes
+from stages.dag.nodes import PRUNED, Node, Out
+from stages.dag.revisions import revision_of
+from stages.errors import Refusal
+from stages.parameters.differences import as_values
+from stages.parameters.keys import lookup, same
+from stages.parameters.run import RunParams
+
+State = Literal["done", "stale", "missing", "failed"]
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """The state of one stage.
+
+    Attributes:
+        why: what differs.
+        inherited: it differs only in what it is made from.
+        damaged: what the stage made is no longer what was recorded.
+    """
+
+    node: Node
+    state: State
+    why: str = ""
+    inherited: bool = False
+    damaged: bool = False
+
+
+class Inspector:
+    """Compares recorded stages with what lies on disk and with the parameters that now hold.
+
+    Args:
+        content: what the root's params.yaml will hold, where it is not yet written.
+    """
+
+    def __init__(self, root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> None:
+        self.root = root
+        self.content = content
+        self.values = as_values(params)
+        self.params = params
+        self._locks: dict[str, dict[str, Any]] = {}
+        self._hashes: dict[str, str | None] = {}
+        self._looks: dict[str, Look | None] = {}
+        self._limits: dict[str, dict[str, int]] = {}
+
+    def states(self, nodes: Iterable[Node]) -> Iterator[NodeStatus]:
+        """The state of each node; one whose input is not current is stale itself."""
+        behind: set[str] = set()
+        for node in nodes:
+            # A guard reads what earlier stages may make again as it was: that alone is no reason to refuse it.
+            status = self.state(node, behind if node.stage == PRUNED else frozenset())
+            if status.state == "done":
+                source = next((path for path in node.all_deps() if path in behind), None)
+                if source is not None:
+                    status = NodeStatus(node, "stale", f"{source} will change", inherited=True)
+            if status.state != "done":
+                behind.update(out.path for out in node.outs.values())
+            yield status
+
+    def state(self, node: Node, unsure: Set[str] = frozenset()) -> NodeStatus:
+        """The state of a node by itself, whatever lies before it; inputs in `unsure` are not looked at."""
+        why = self._difference(node, unsure)
+        damage = self._damage(node)
+        if why is None and damage is None:
+            return NodeStatus(node, "done")
+        why = why or damage or ""
+        failed = failure(self.root / node.folder, node.stage)
+        if failed is not None:
+            return NodeStatus(node, "failed", failed, damaged=damage is not None)
+        return NodeStatus(node, "missing" if why == "never run" else "stale", why, damaged=damage is not None)
+
+    def recorded(self, node: Node) -> dict[str, Any] | None:
+        """The stage's entry in its dvc.lock."""
+        if node.folder not in self._locks:
+            self._locks[node.folder] = recorded_stages(self.root / node.folder)
+        return self._locks[node.folder].get(node.stage)
+
+    def _difference(self, node: Node, unsure: Set[str]) -> str | None:
+        entry = self.recorded(node)
+        if entry is None:
+            return "never run"
+        changed = self._changed_param(node, entry)
+        if changed is not None:
+            return f"{changed} changed"
+        deps = {str(dep["path"]): dep for dep in entry.get("deps", [])}
+        for path in (path for path in node.all_deps() if path not in unsure):
+            name = _relative(path, node.folder)
+            if name not in deps:
+                return f"{path} is a new input"
+            if self._hash(path, deps[name], self._limit(node.folder, name)) != deps[name].get("md5"):
+                return f"{path} changed"
+        outs = {str(out["path"]) for out in entry.get("outs", [])}
+        return next((f"{out.path} is a new output" for out in node.outs.values() if _name(out, node) not in outs), None)
+
+    def _damage(self, node: Node) -> str | None:
+        """What lies there in place of a recorded output."""
+        outs = {str(out["path"]): out for out in (self.recorded(node) or {}).get("outs", [])}
+        for out in node.outs.values():
+            name = _name(out, node)
+            if name not in outs:
+                continue
+            found = self._hash(out.path, outs[name], self._limit(node.folder, name))
+            if found is None:
+                return f"{out.path} is deleted"
+            if found != outs[name].get("md5"):
+                return f"{out.path} changed"
+        return None
+
+    def _changed_param(self, node: Node, entry: dict[str, Any]) -> str | None:
+        if node.stage == "resolve":
+            return self._resolved_difference() or self._file_param_difference(node, entry)
+        if node.run is None or node.stage == "figures":
+            return self._file_param_difference(node, entry)
+        recorded: dict[str, Any] = {}
+        for values in entry.get("params", {}).values():
+            recorded |= values
+        for key in node.keys:
+            if key not in recorded or not same(recorded[key], self._value(key)):
+                return key
+        return None
+
+    def _value(self, key: str) -> Any:
+        try:
+            return lookup(self.values, key)
+        except KeyError:
+            # A guard may be recorded with a key that this version of the program has no more.
+            return None
+
+    def _resolved_difference(self) -> str | None:
+        path = self.root / run_folder(self.params.run) / "params.yaml"
+        if not path.exists():
+            return None
+        try:
+            before = load_yaml(path)
+        except Refusal:
+            # The outputs' turn comes later, and says so.
+            return None
+        for key, value in self.values.items():
+            if not same(before.get(key), value):
+                return key
+        return None
+
+    def _file_param_difference(self, node: Node, entry: dict[str, Any]) -> str | None:
+        for name, values in entry.get("params", {}).items():
+            path = (self.root / node.folder / name).resolve()
+            if path.suffix == ".py":
+                if values.get("REVISION") != revision_of(path.stem):
+                    return f"revision.{path.stem}"
+                continue
+            root_file = path == (self.root / "params.yaml").resolve()
+            content = self.content if root_file and self.content is not None else load_yaml(path)
+            for key, value in values.items():
+                try:
+                    current = lookup(content, key)
+                except (KeyError, TypeError):
+                    return str(key)
+                if not same(value, current):
+                    return str(key)
+        return None
+
+    def _limit(self, folder: str, name: str) -> int:
+        """The time after which a file, by its name in the folder's dvc.lock, must not have changed.
+
+        A lock is written anew at each stage, so what was made from the file says more of when it was read.
+        """
+        if folder not in self._limits:
+            limits = {"": (self.root / folder / "dvc.lock").stat().st_mtime_ns}
+            hashes: dict[str, str] = {}
+            for entry in self._locks[folder].values():
+                for item in (*entry.get("outs", []), *entry.get("deps", [])):
+                    # Made as one thing and read as another, it can be either.
+                    if hashes.setdefault(item["path"], item["md5"]) != item["md5"]:
+                        limits[item["path"]] = 0
+                made = [self._look(_absolute(out["path"], folder)) for out in entry.get("outs", [])]
+                newest = max((look.newest for look in made if look), default=limits[""])
+                for dep in entry.get("deps", []):
+                    limits[dep["path"]] = min(newest, limits.get(dep["path"], limits[""]))
+            self._limits[folder] = limits
+        limits = self._limits[folder]
+        return limits.get(name, limits[""])
+
+    def _hash(self, path: str, recorded: dict[str, Any], limit: int) -> str | None:
+        """md5 of what lies at `path`, as DVC writes it; None where nothing does."""
+        look = self._look(path)
+        if look is not None and look.newest <= limit and look.fits(recorded):
+            return str(recorded["md5"])
+        if path not in self._hashes:
+            self._hashes[path] = md5(self.root / path)
+        return self._hashes[path]
+
+    def _look(self, path: str) -> Look | None:
+        if path not in self._looks:
+            self._looks[path] = look_at(self.root / path)
+        return self._looks[path]
+
+
+def _name(out: Out, node: Node) -> str:
+    """An output's name in its folder's dvc.lock."""
+    return _relative(out.path, node.folder)
+
+
+def _relative(path: str, folder: str) -> str:
+    # Both start at the root: as absolute paths they need no look at the working directory.
+    return posixpath.relpath(f"/{path}", f"/{folder}")
+
+
+def _absolute(name: str, folder: str) -> str:
+    """From a name in a folder's dvc.lock to a path below the root: the inverse of `_relative`."""
+    return posixpath.normpath(f"{folder}/{name}")
+
+
+def final_is_current(root: Path, params: RunParams) -> bool:
+    """Whether final/ was made, by the records, from the last checkpoint: epochs may have been added since."""
+    entries = recorded_stages(root / epoch_folder(params.run, "final"))
+    if not {"extract", "whiten", "cluster"} <= entries.keys():
+        return False
+    last = epoch_folder(params.run, params.epochs)
+    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", "checkpoint.pt")
+    return (
+        _recorded(entries["extract"], "deps", "checkpoint.pt") == (made or md5(root / last / "checkpoint.pt"))
+        and _recorded(entries["whiten"], "deps", "features.zarr")
+        == _recorded(entries["extract"], "outs", "features.zarr")
+        and _recorded(entries["cluster"], "deps", "whitened.zarr")
+        == _recorded(entries["whiten"], "outs", "whitened.zarr")
+    )
+
+
+def refuse_other(path: Path, run: str) -> None:
+    """Stops where a file is not the recorded one: `git checkout` and `dvc checkout` bring back some, and not others."""
+    hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
+    recorded = next((hash for hash in hashes if hash is not None), None)
+    if recorded is not None and md5(path) != recorded:
+        raise Refusal(
+            f"{path} is not what was recorded: `python -m pipeline verify --run {run}` says what differs and what to do"
+        )
+
+
+def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
+    return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)
+
+
+def project_nodes(params: RunParams, guards: Mapping[int, Node] | None = None) -> list[Node]:
+    """The nodes of the run's data set and of the run, in order; `guards` stand for pruned epochs."""
+    dataset = params.dataset
+    return [*dataset_nodes(dataset.name, generated=dataset.generate is not None), *run_nodes(params, guards)]
+
+
+def nodes_on_disk(root: Path, params: RunParams) -> list[Node]:
+    """`project_nodes`, with the guards of the epochs that are pruned there."""
+    return project_nodes(params, guards(root, params))
+
+
+def of_run(root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> list[NodeStatus]:
+    """The state of every stage of a run and its data set."""
+    return list(Inspector(root, params, content).states(nodes_on_disk(root, params)))

@@ -1,0 +1,80 @@
+"""`rerun`: one stage again, whether or not it is up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.recomputing import refuse_repacking
+from pipeline.recording.inspector import nodes_on_disk
+from pipeline.recording.planning import write_dataset
+from pipeline.settings import Settings
+from stages.artifacts.run_params import load_run_params
+from stages.dag.epochs import own_epochs
+from stages.dag.folders import run_folder
+from stages.dag.nodes import PRUNED
+from stages.errors import Refusal
+from stages.parameters.differences import changes
+from stages.parameters.run import RunParams
+from stages.runtime.job import load_dataset_params
+from stages.runtime.report import Reporter
+
+
+def rerun(
+    root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter, *, yes: bool = False
+) -> None:
+    """Runs one stage again whether or not it is up to date; `follow`: and what depends on it."""
+    from pipeline.recording.engine import Engine
+
+    params = load_run_params(root / run_folder(run_name))
+    _refuse_edits(root, params)
+    nodes = nodes_on_disk(root, params)
+    if pruned := [node for node in nodes if node.stage == PRUNED and epoch and _is_epoch(node.folder, epoch)]:
+        kept = ", ".join(sorted(Path(out.path).name for out in pruned[0].outs.values()))
+        raise Refusal(f"epoch {pruned[0].epoch} of run {run_name} is pruned and keeps {kept}: no stage can run there")
+    chosen = [node for node in nodes if node.stage == stage and _is_epoch(node.folder, epoch)]
+    if not chosen:
+        have = "final or " + f"{params.start + 1} to {params.epochs}" if own_epochs(params) else "final"
+        stages = ", ".join(dict.fromkeys(node.stage for node in nodes if node.stage != PRUNED))
+        where = f" in epoch {epoch}" if epoch else ""
+        raise Refusal(f"run {run_name} has no stage {stage}{where}; stages: {stages}; epochs: {have}")
+    if len(chosen) > 1:
+        raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
+    if stage == "pack":
+        refuse_repacking(root, load_dataset_params(root, params.dataset.name), yes=yes)
+    with Engine(root, run_name, report) as engine:
+        if stage in ("generate", "pack"):
+            count = engine.pack(params.dataset, force=stage)
+        else:
+            count = engine.execute(chosen, params, {chosen[0].id})
+        if follow:
+            later = nodes[nodes.index(chosen[0]) + 1 :]
+            count += engine.execute([node for node in later if node.run], params)
+    report.say(f"{chosen[0].id} is made again" + (f", {count} stages run in all" if follow else ""))
+
+
+def _refuse_edits(root: Path, params: RunParams) -> None:
+    settings = Settings(root)
+    if params.run in settings.runs() and (edited := changes(params, settings.resolve(params.run))):
+        raise Refusal(
+            f"params.yaml gives run {params.run} another {', '.join(key for key, _ in edited)} than it was planned "
+            f"with: `python -m pipeline run --run {params.run}` computes what depends on it"
+        )
+
+
+def _is_epoch(folder: str, epoch: str | None) -> bool:
+    if epoch is None:
+        return True
+    name = Path(folder).name
+    return name == epoch or (epoch.isdecimal() and name.isdecimal() and int(name) == int(epoch))
+
+
+def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False) -> None:
+    """Packs a data set again, whichever runs use it."""
+    from pipeline.recording.engine import Engine
+
+    params = load_dataset_params(root, dataset)
+    refuse_repacking(root, params, yes=yes)
+    write_dataset(root, params)
+    with Engine(root, None, report) as engine:
+        engine.pack(params, force="pack")
+    report.say(f"data set {dataset} is packed again")

@@ -1,0 +1,88 @@
+"""The files of a run's epochs, found by number or as "final", and refused where they are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.recording.inspector import final_is_current
+from stages.artifacts.guards import record
+from stages.artifacts.remedies import remedy
+from stages.dag.epochs import clustered_epoch, spans
+from stages.dag.folders import epoch_folder, run_folder
+from stages.errors import Refusal
+from stages.parameters.run import RunParams
+
+if TYPE_CHECKING:
+    from stages.artifacts.chunks import ChunkReader
+
+Epoch = int | str
+"""An epoch's number, or "final" for the clustering of the finished network."""
+
+
+class EpochFiles:
+    """Where the epochs of a run have their files."""
+
+    def __init__(self, root: Path, run: str, params: RunParams) -> None:
+        self.root, self.run, self.params = root, run, params
+        self.folder = root / run_folder(run)
+
+    def rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
+        from stages.artifacts.chunks import ChunkReader
+
+        self.refuse_pruned(epoch, name)
+        path = self.clustered(epoch, name)
+        return ChunkReader(path, remedy(stage, self.run, epoch))
+
+    def path(self, epoch: Epoch, name: str) -> Path:
+        return self.root / epoch_folder(self.run, _where(epoch)) / name
+
+    def whole(self, epoch: int, name: str) -> Path:
+        """A file that a pruned epoch has no more."""
+        self.refuse_pruned(epoch, name)
+        return self.path(epoch, name)
+
+    def refuse_pruned(self, epoch: Epoch, name: str) -> None:
+        where = _where(epoch)
+        if where == "final":
+            return
+        if name in ("features.zarr", "whitened.zarr") and where > self.params.start:
+            where = clustered_epoch(self.params, where)
+        if not self.path(where, name).exists() and record(self.path(where, "")) is not None:
+            folders = (self.folder / "epochs").glob("*")
+            found = sorted(int(path.name) for path in folders if (path / name).exists())
+            raise Refusal(
+                f"epoch {where} of run {self.run} is pruned and keeps no {name} (`retain` in params.yaml); "
+                f"epochs that have it: {spans(found)}"
+            )
+
+    def clustered(self, epoch: Epoch, name: str) -> Path:
+        """A file of the clustering that `epoch` trained on."""
+        where = _where(epoch)
+        if where != "final" and where > self.params.start:
+            epoch = clustered_epoch(self.params, where)
+        path = self.path(epoch, name)
+        if epoch == "final" and path.exists() and not final_is_current(self.root, self.params):
+            raise Refusal(f"{path} is of an earlier network: `python -m pipeline run --run {self.run}` makes it again")
+        if not path.exists():
+            clusterings = self.clusterings()
+            finished = ", ".join(map(str, clusterings)) or "none"
+            beyond = where == self.params.epochs + 1 and "final" in clusterings
+            last = "; the last row of `history` is final" if beyond else ""
+            raise Refusal(f"{path} is missing; epochs with a clustering: {finished}{last}")
+        return path
+
+    def clusterings(self) -> list[Epoch]:
+        found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
+        numbers: list[Epoch] = sorted(int(name) for name in found)
+        final = (self.folder / "final/assignments.parquet").exists() and final_is_current(self.root, self.params)
+        return [*numbers, "final"] if final else numbers
+
+
+def _where(epoch: Epoch) -> int | Literal["final"]:
+    if epoch == "final":
+        return "final"
+    try:
+        return int(epoch)
+    except ValueError:
+        raise Refusal(f"{epoch!r} is no epoch: give a number, or final") from None

@@ -1,0 +1,256 @@
+"""A run's results in pandas, read from the files of its epochs, also while the run goes on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.recording.inspector import final_is_current
+from pipeline.results import clusterings
+from pipeline.results.epoch_files import Epoch, EpochFiles
+from pipeline.results.mixtures import Descent
+from stages.artifacts.documents import load_json
+from stages.artifacts.pictures import PackedImages
+from stages.artifacts.run_params import load_run_params
+from stages.artifacts.tables import read_parquet
+from stages.dag.epochs import spans
+from stages.dag.folders import dataset_folder, find_root, run_folder
+from stages.errors import Refusal
+from stages.method import measures
+from stages.parameters.run import RunParams
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from stages.artifacts.chunks import ChunkReader
+    from stages.method.networks import Backbone
+
+HISTORY_TYPES = {
+    "epoch": "int64",
+    "loss": "float64",
+    "loss_first": "float64",
+    "loss_last": "float64",
+    "accuracy": "float64",
+    "images_trained": "Int64",
+    "lr": "float64",
+    "labels": "Int64",
+    "nmi_previous": "float64",
+    "nmi_labels": "float64",
+    "reassigned": "float64",
+    "knn_accuracy": "float64",
+    "clusters": "Int64",
+    "used": "Int64",
+    "empty": "Int64",
+    "singletons": "Int64",
+    "largest_share": "float64",
+    "entropy": "float64",
+    "collapsed": "boolean",
+    "objective": "float64",
+    "iterations": "Int64",
+    "rank": "Int64",
+    "effective_rank": "float64",
+    "variance_kept": "float64",
+}
+
+
+class Run:
+    """A run by name.
+
+    Args:
+        name: folder below data/runs.
+        root: the project's root; by default the one around the working directory.
+
+    Attributes:
+        params: the run's resolved parameters.
+        folder: where its artifacts lie.
+    """
+
+    def __init__(self, name: str, root: str | Path | None = None) -> None:
+        self.name = name
+        self.root = find_root(Path(root) if root is not None else Path.cwd())
+        self.folder = self.root / run_folder(name)
+        self.params: RunParams = load_run_params(self.folder)
+        self._files = EpochFiles(self.root, name, self.params)
+        self._descent = Descent(self.folder)
+
+    def __repr__(self) -> str:
+        done = self.epochs()
+        return f"Run({self.name!r}, {len(done)} of {self.params.epochs} epochs)"
+
+    def epochs(self) -> list[int]:
+        """The finished epochs, in order."""
+        found = (path.parent.name for path in (self.folder / "epochs").glob("*/metrics.json"))
+        return sorted(int(name) for name in found)
+
+    def history(self) -> pd.DataFrame:
+        """A row per finished epoch: losses, accuracy and the measures of its clustering.
+
+        Columns and dtypes are `HISTORY_TYPES`. The last row is the clustering of final/, once it
+        is there, and has no losses; an epoch without reclustering has no measures.
+
+        Warns where some epochs do not descend from the others, since the run was changed and stopped.
+        """
+        from stages.checkpoint import clustering_row
+
+        self._warn_of_mixture()
+        rows = [load_json(self._files.path(epoch, "metrics.json")) for epoch in self.epochs()]
+        final = self.folder / "final" / "clustering.json"
+        if final.exists() and final_is_current(self.root, self.params):
+            rows.append({"epoch": self.params.epochs + 1} | clustering_row(load_json(final)))
+        frame = pd.DataFrame(rows, columns=list(HISTORY_TYPES))
+        return frame.astype(HISTORY_TYPES)
+
+    def assignments(self, epoch: Epoch | None = None) -> pd.DataFrame:
+        """The cluster of each image.
+
+        Args:
+            epoch: one epoch gives image (int64), cluster (int32), distance (float32, squared L2 to
+                the centroid), a row per image. None gives all epochs: index image, a column per
+                epoch (its number, or "final") of int32.
+        """
+        if epoch is not None:
+            return read_parquet(self._files.clustered(epoch, "assignments.parquet"))
+        self._warn_of_mixture()
+        columns: dict[Epoch, Any] = {number: self._clusters(number) for number in self._files.clusterings()}
+        frame = pd.DataFrame(columns)
+        frame.index.name, frame.columns.name = "image", "epoch"
+        return frame
+
+    def nmi(self, a: Epoch | None = None, b: Epoch | None = None) -> Any:
+        """NMI between clusterings (section 4.1).
+
+        Without arguments a table: epoch, previous (to the clustering before), labels (to the
+        classes), float64. With two epochs, the NMI between them as a float; None where both are a
+        single cluster.
+        """
+        if (a is None) != (b is None):
+            raise Refusal("nmi takes two epochs, or none: give --a and --b")
+        if a is not None and b is not None:
+            return measures.nmi(self._clusters(a), self._clusters(b))
+        history = self.history().dropna(subset=["used"])
+        table = history[["epoch", "nmi_previous", "nmi_labels"]]
+        return table.rename(columns={"nmi_previous": "previous", "nmi_labels": "labels"}).reset_index(drop=True)
+
+    def clusters(self, epoch: Epoch) -> pd.DataFrame:
+        """A row per non-empty cluster, largest first.
+
+        Columns: cluster (int32), size (int64), mean_distance (float32); where there are labels:
+        label (class name of most of its images) and purity (their share, float64).
+        """
+        images = self._packed()
+        return clusterings.clusters(self.assignments(epoch), images.label, images.classes)
+
+    def transitions(self, a: Epoch, b: Epoch) -> pd.DataFrame:
+        """How the clusters of `a` went over into those of `b`: a row per pair that shares images.
+
+        Columns: from, to (int32), images (int64), share_from, share_to (of the old and of the new
+        cluster, float64), kind: "kept" (most of the old and of the new), "split" (a part of an old
+        one that makes most of the new), "merged" (most of the old, a part of the new), "died" for
+        the largest flow of an old cluster that is most of nothing, "leaked" for the rest.
+        """
+        return clusterings.transitions(self.assignments(a)["cluster"], self.assignments(b)["cluster"])
+
+    def groups(self) -> pd.DataFrame:
+        """The groups to take away, from final/: path (str), image, cluster, distance; sorted by cluster
+        and distance, so that each group begins with its most typical picture."""
+        frame = self.assignments("final")
+        frame.insert(0, "path", self._paths())
+        return frame.sort_values(["cluster", "distance"], kind="stable").reset_index(drop=True)
+
+    def images(self) -> pd.DataFrame:
+        """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or
+        missing), height, width (int32, as packed), sha256 of the file (str)."""
+        images = self._packed()
+        frame = read_parquet(images.folder / "manifest.parquet")
+        return pd.DataFrame(
+            {
+                "image": frame["image"],
+                "path": self._paths(),
+                "label": frame["label"],
+                "class": clusterings.named(frame["label"], images.classes),
+                "height": frame["height"],
+                "width": frame["width"],
+                "sha256": frame["sha256"],
+            }
+        )
+
+    def image(self, image: int) -> Image:
+        """The packed picture, as a PIL image."""
+        from PIL import Image as pil
+
+        images = self._packed()
+        if not 0 <= image < len(images):
+            raise Refusal(f"image {image}: data set {images.folder.name} has images 0 to {len(images) - 1}")
+        return pil.fromarray(np.array(images[image]))
+
+    def features(self, epoch: Epoch) -> ChunkReader:
+        """The (N, d) features, lazily: `.shape`, `.blocks()` a chunk at a time, `.read()` all at once."""
+        return self._files.rows(epoch, "features.zarr", "extract")
+
+    def whitened(self, epoch: Epoch) -> ChunkReader:
+        """The (N, dim) whitened features, lazily; see `features`."""
+        return self._files.rows(epoch, "whitened.zarr", "whiten")
+
+    def centroids(self, epoch: Epoch) -> NDArray[np.float32]:
+        """(k, dim) float32."""
+        centroids: NDArray[np.float32] = np.load(self._files.clustered(epoch, "centroids.npy"))
+        return centroids
+
+    def pseudolabels(self, epoch: int) -> pd.DataFrame:
+        """image (int64), label (int32, dense), weight (float64, probability under uniform labels)."""
+        return read_parquet(self._files.clustered(epoch, "pseudolabels.parquet"))
+
+    def steps(self, epoch: int) -> pd.DataFrame:
+        """The epoch's steps: iteration, images, correct (int32), loss, lr (float64)."""
+        return read_parquet(self._files.whole(epoch, "trained/steps.parquet"))
+
+    def model(self, epoch: int | None = None) -> Backbone:
+        """The backbone of an epoch, by default the last finished one, in eval mode on the CPU.
+
+        `model.features(images)` takes uint8 (B, 3, input, input) and gives (B, d).
+        """
+        from stages.artifacts.checkpoints import build, load, restore
+
+        if epoch is None:
+            epoch = max([self.params.start, *self.epochs()])
+        path = self._files.whole(epoch, "checkpoint.pt")
+        network = build(self.params.model)
+        restore(network, load(path)["network"], path)
+        return network.eval()
+
+    def timings(self) -> pd.DataFrame:
+        """Every stage that was run: epoch (str: a number or "final"), stage (str), pid (int64),
+        seconds, peak_anon_mb, images_per_s (float64), threads (int64), device, versions (str)."""
+        path = self.folder / "timings.csv"
+        if not path.exists():
+            raise Refusal(f"{path} is missing: no stage of run {self.name} was run here")
+        return pd.read_csv(path, dtype={"epoch": "str", "peak_anon_mb": "float64", "images_per_s": "float64"})
+
+    def _clusters(self, epoch: Epoch) -> NDArray[np.int32]:
+        path = self._files.clustered(epoch, "assignments.parquet")
+        clusters: NDArray[np.int32] = read_parquet(path, ["cluster"])["cluster"].to_numpy()
+        return clusters
+
+    def _warn_of_mixture(self) -> None:
+        if others := self._descent.broken():
+            numbers = [int(name) for name in others if name != "final"]
+            named = " and ".join([f"epochs {spans(numbers)}"] * bool(numbers) + ["final"] * ("final" in others))
+            warnings.warn(
+                f"run {self.name}: {named} were made from files that have since been made again: `python -m "
+                f"pipeline status --run {self.name}` says which, `run` computes them anew",
+                stacklevel=3,
+            )
+
+    def _packed(self) -> PackedImages:
+        return PackedImages(self.root / dataset_folder(self.params.dataset.name))
+
+    def _paths(self) -> pd.Series[Any]:
+        # Names that are not UTF-8 keep their bytes as surrogates; os.fsencode gives them back. pandas'
+        # own string type refuses surrogates.
+        return pd.Series([os.fsdecode(path) for path in self._packed().paths()], dtype=object)

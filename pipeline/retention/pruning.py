@@ -1,0 +1,166 @@
+"""How the epochs that `retain` does not keep lose what is large.
+
+A pruned epoch's dvc.yaml holds one stage, its guard (`stages.pruned`), which owns what is kept:
+
+epochs/0012/
+  dvc.yaml dvc.lock        the guard
+  assignments.parquet      and centroids, pca, clustering.json, pseudolabels, metrics: of every epoch
+  checkpoint.pt            only where the next epoch is whole: that one was made from it
+
+Written in the order dvc.yaml, dvc.lock, then deleted: `write_run` takes back a guard that was not recorded, and
+`Retention` deletes what a recorded one left. Later epochs go first, so that none that is whole lacks its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.recording.dvc_yaml import guard_yaml
+from pipeline.recording.guards import guards
+from pipeline.recording.lock_files import recorded_stages
+from stages.artifacts.writing import remove, write_bytes
+from stages.dag.epochs import spans
+from stages.dag.graph import epoch_nodes, pruned_node
+from stages.dag.nodes import PRUNED, Node
+from stages.errors import Refusal
+from stages.parameters.run import RunParams
+
+if TYPE_CHECKING:
+    from pipeline.recording.recorder import Recorder
+from pipeline.retention.policy import stays_whole
+
+
+@dataclass
+class Freed:
+    """What pruning did, or would do."""
+
+    epochs: list[int]
+    size: int
+
+    def told(self, run: str, done: str = "pruned") -> str:
+        return f"run {run}: {len(self.epochs)} epochs {done} ({spans(sorted(self.epochs))}), {self.size / 1e9:.2f} GB"
+
+
+class Retention:
+    """Prunes a run's epochs as later ones are finished.
+
+    Looks at the disk once, when made; afterwards it knows which epochs are whole.
+    """
+
+    def __init__(self, root: Path, params: RunParams, recorder: Recorder | None = None) -> None:
+        self.root, self.params, self.recorder = root, params, recorder
+        self.guards = guards(root, params)
+        self.whole: set[int] = set()
+        self.newest = params.start
+        self.freed = Freed([], 0)
+        self._going: set[int] = set()
+        self._settled = -1
+
+    def passed(self, node: Node) -> None:
+        """Takes note of a stage that is done, in the order of computation."""
+        if node.epoch is None or "/epochs/" not in node.folder:
+            return
+        if node.stage == PRUNED:
+            self.newest = node.epoch
+        elif node.stage == "checkpoint":
+            self.newest = node.epoch
+            self.whole.add(node.epoch)
+
+    def due(self) -> list[int]:
+        """Whole epochs that the policy drops, the latest first."""
+        retain = self.params.retain
+        return sorted((e for e in self.whole if not stays_whole(retain, e, self.newest)), reverse=True)
+
+    def settle(self) -> None:
+        """Prunes what is due; without a new epoch since the last call there is nothing to look at."""
+        if self.newest == self._settled:
+            return
+        if self._settled < 0:
+            self._clear_up()
+        due = self.due()
+        self._going = set(due)
+        for epoch in due:
+            self._prune(epoch)
+        self._settled = self.newest
+
+    def would_free(self) -> Freed:
+        """What `settle` would do, and the bytes that it would free."""
+        due = self.due()
+        files: dict[tuple[int, int], list[int]] = {}
+        for epoch in due:
+            keeps = epoch + 1 in self.whole and epoch + 1 not in due
+            for path in self._large(self._guard(epoch, keeps)):
+                _count(path, files)
+        return Freed(due, _freed(files))
+
+    def _clear_up(self) -> None:
+        """Finishes what a kill left: checkpoints that no whole epoch starts from, files of recorded guards."""
+        for epoch in sorted(self.guards, reverse=True):
+            if "checkpoint" in self.guards[epoch].outs and epoch + 1 in self.guards:
+                self._write(self._guard(epoch, False))
+            self._delete(self.guards[epoch])
+
+    def _prune(self, epoch: int) -> None:
+        following = self.guards.get(epoch + 1)
+        if following is not None and "network" in following.deps:
+            self._write(replace(following, deps={k: v for k, v in following.deps.items() if k != "network"}))
+        self._write(self._guard(epoch, epoch + 1 not in self.guards))
+        self.whole.discard(epoch)
+        self.freed.epochs.append(epoch)
+        before = self.guards.get(epoch - 1)
+        if before is not None and "checkpoint" in before.outs:
+            self._write(self._guard(epoch - 1, False))
+
+    def _guard(self, epoch: int, checkpoint: bool) -> Node:
+        stays = epoch - 1 not in self.guards and epoch - 1 not in self._going
+        return pruned_node(self.params, epoch, network=stays, checkpoint=checkpoint)
+
+    def _write(self, guard: Node) -> None:
+        assert guard.epoch is not None and self.recorder is not None
+        folder = self.root / guard.folder
+        recorded = recorded_stages(folder)
+        expected = {Path(out["path"]).name: out["md5"] for entry in recorded.values() for out in entry["outs"]}
+        before = (folder / "dvc.yaml").read_bytes()
+        for name, content in guard_yaml(guard).items():
+            write_bytes(self.root / name, content.encode())
+        try:
+            self.recorder.record_guard(guard, expected)
+        except Refusal:
+            if PRUNED not in recorded_stages(folder):
+                write_bytes(folder / "dvc.yaml", before)
+            raise
+        self.guards[guard.epoch] = guard
+        self._delete(guard)
+
+    def _delete(self, guard: Node) -> None:
+        files: dict[tuple[int, int], list[int]] = {}
+        for path in self._large(guard):
+            _count(path, files)
+            remove(path)
+        self.freed.size += _freed(files)
+
+    def _large(self, guard: Node) -> Iterator[Path]:
+        """What a pruned epoch has no more, as far as it is there."""
+        assert guard.epoch is not None
+        kept = {out.path for out in guard.outs.values()}
+        folder = self.root / guard.folder
+        outs = (out.path for node in epoch_nodes(self.params, guard.epoch) for out in node.outs.values())
+        for path in (*(self.root / out for out in outs if out not in kept), *folder.glob(".partial-*")):
+            if path.exists():
+                yield path
+
+
+def _count(path: Path, files: dict[tuple[int, int], list[int]]) -> None:
+    """Adds the files at `path` to `files`: by inode their size, their links in all, and those seen."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file() and not file.is_symlink():
+            stat = file.stat()
+            files.setdefault((stat.st_dev, stat.st_ino), [stat.st_size, stat.st_nlink, 0])[2] += 1
+
+
+def _freed(files: dict[tuple[int, int], list[int]]) -> int:
+    """Bytes that deleting these files frees: one that has another name elsewhere frees none."""
+    return sum(size for size, links, seen in files.values() if seen == links)

@@ -1,0 +1,56 @@
+"""`run`: computes what is not up to date, in one process, and records each stage."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pipeline.machine import other_threads, refuse_device
+from pipeline.preparing import Request, prepare
+from pipeline.recording.inspector import nodes_on_disk
+from pipeline.recording.planning import write_dataset, write_run
+from pipeline.retention.pruning import Retention
+from stages.artifacts.documents import load_json
+from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.graph import dataset_nodes
+from stages.parameters.checks import check_counts
+from stages.parameters.run import RunParams
+from stages.runtime.report import Reporter, duration
+
+
+def run(root: Path, request: Request, report: Reporter) -> RunParams:
+    """Computes what is not up to date, in this process, recording each stage."""
+    from pipeline.recording.engine import Engine
+
+    prepared = prepare(root, request)
+    params = prepared.params
+    # From here on the run exists; what was refused before leaves no folder behind.
+    report.log = root / run_folder(params.run) / "log.txt"
+    for line in [*prepared.lines, other_threads(root, params), refuse_device(params)]:
+        if line:
+            report.say(line)
+    started = time.monotonic()
+    packing = dataset_nodes(params.dataset.name, generated=params.dataset.generate is not None)
+    with Engine(root, params.run, report) as engine:
+        prepared.settings.save()
+        write_dataset(root, params.dataset)
+        count = engine.pack(params.dataset)
+        # Pictures may have been rejected: what was checked against the listing is checked again.
+        packed = load_json(root / dataset_folder(params.dataset.name) / "pack.json")
+        check_counts(params, packed["images"], packed["labelled"])
+        write_run(root, params)
+        nodes = [node for node in nodes_on_disk(root, params) if node.run]
+        retention = Retention(root, params, engine.recorder)
+        progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
+        # DVC takes a file of the recorded size and time for the recorded one.
+        damaged = {status.node.id for status in prepared.states if status.damaged}
+        count += engine.execute(progress, params, damaged, retention)
+    if retention.freed.epochs:
+        report.say(retention.freed.told(params.run))
+    report.say(
+        f"run {params.run}: {count} stages run in {duration(time.monotonic() - started)}, all "
+        f"{len(nodes) + len(packing)} up to date"
+        if count
+        else f"run {params.run}: nothing to do, all stages are up to date"
+    )
+    return params

@@ -1,0 +1,79 @@
+"""`verify`: every artifact of a run hashed and compared with its dvc.lock, or a branch's with branch.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.recording.hashes import md5
+from pipeline.recording.inspector import nodes_on_disk
+from pipeline.recording.lock_files import readable_lock, recorded_stages
+from stages.artifacts.remedies import remedy
+from stages.artifacts.run_params import load_run_params
+from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.nodes import PRUNED
+from stages.parameters.run import RunParams
+from stages.runtime.report import Reporter
+
+
+def verify(root: Path, run: str, report: Reporter) -> list[str]:
+    """Paths of artifacts that are missing or differ from the recorded hash; each is told."""
+    params = load_run_params(root / run_folder(run))
+    wrong = []
+    count = 0
+    nodes = nodes_on_disk(root, params)
+    for node in report.progress(nodes, f"verify {run}", len(nodes), lambda _: 1):
+        lock = root / node.folder / "dvc.lock"
+        entry = recorded_stages(root / node.folder).get(node.stage)
+        if entry is None:
+            name = f"{node.folder}/dvc.lock"
+            if lock.exists() and readable_lock(lock) is None and name not in wrong:
+                wrong.append(name)
+                report.say(f"{name} cannot be read: `python -m pipeline run --run {run}` makes its stages again")
+            continue
+        for out in entry.get("outs", []):
+            path = root / node.folder / out["path"]
+            found = md5(path)
+            count += 1
+            if found != out["md5"]:
+                state = "is missing" if found is None else "differs"
+                name = f"{node.folder}/{out['path']}"
+                wrong.append(name)
+                where = "final" if Path(node.folder).name == "final" else node.epoch
+                # init's epoch is 0, where no folder of stages is; a data set's stages know no run.
+                again = remedy(node.stage, node.run or run, where or None)
+                if node.stage == PRUNED:
+                    again = "its epoch is pruned, so no stage makes it; " + (
+                        "copy it from where the run was made"
+                        if path.name == "checkpoint.pt"
+                        else f"`dvc checkout {name}` or `dvc pull` brings it back"
+                    )
+                report.say(f"{name} {state}: {again}")
+    for name, differs in _branched(root, params):
+        count += 1
+        if differs:
+            wrong.append(name)
+            report.say(f"{name} {differs}: no stage makes it; `python -m pipeline branch --from {params.branch}` again")
+    report.say(f"run {run}: {count} artifacts hashed, {len(wrong)} differ")
+    return wrong
+
+
+def _branched(root: Path, params: RunParams) -> Iterator[tuple[str, str]]:
+    """What a branch took from its origin, which no dvc.lock records: name, and what is wrong with it, if anything."""
+    if params.branch is None:
+        return
+    folder = epoch_folder(params.run, params.start)
+    try:
+        digests = json.loads((root / folder / "branch.json").read_bytes())["sha256"]
+    except (OSError, ValueError, TypeError, KeyError):
+        yield f"{folder}/branch.json", "is missing or cannot be read"
+        return
+    for file, digest in digests.items():
+        try:
+            with open(root / folder / file, "rb") as opened:
+                found = hashlib.file_digest(opened, "sha256").hexdigest()
+            yield f"{folder}/{file}", "" if found == digest else "differs"
+        except FileNotFoundError:
+            yield f"{folder}/{file}", "is missing"

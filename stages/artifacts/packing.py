@@ -1,0 +1,117 @@
+"""Writes pixels.zarr and the lines of manifest.parquet; `PackedImages` reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stages.artifacts.chunks import ChunkWriter
+from stages.artifacts.writing import make_folder, write_bytes
+from stages.parameters.dataset import DatasetParams
+from stages.sources.listing import Entry, Listing
+
+MANIFEST_ROWS = 1 << 11
+"""Pictures whose lines of the manifest are in memory at once, at least; another number is another REVISION."""
+
+
+class Assembler:
+    """Fills chunks with pictures in order; a closed chunk is a save point."""
+
+    COLUMNS = ("path", "label", "chunk", "offset", "height", "width", "sha256")
+    TYPES: ClassVar = {"label": "int32", "chunk": "int32", "offset": "int64", "height": "int32", "width": "int32"}
+
+    def __init__(self, work: Path, dataset: DatasetParams, classes: list[bytes]) -> None:
+        self.parts = work / "parts"
+        make_folder(self.parts)
+        self.capacity = dataset.chunk_mib * 2**20
+        self.out = ChunkWriter(work / "pixels.zarr", (self.capacity,), "uint8")
+        self.classes = classes
+        self._label = {name: i for i, name in enumerate(classes)}
+        self._buffer = np.zeros(self.capacity, np.uint8)
+        self._chunk = self._used = self._seen = 0
+        self.images = self.labelled = 0
+        self.digests: list[str] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._rejects: list[tuple[bytes, str]] = []
+
+    def resume(self) -> int:
+        """Takes up the closed chunks that lie there; how many entries of the listing they cover."""
+        while self._part(self._chunk).exists() and self.out.has(self._chunk):
+            self._counted(self._read_part(self._chunk))
+        return self._seen
+
+    def _counted(self, part: dict[str, Any]) -> None:
+        """Passes on to the chunk after that of `part`."""
+        self.digests.append(part["sha256"])
+        self.images += len(part["rows"])
+        self.labelled += sum(row[1] >= 0 for row in part["rows"])
+        self._seen = part["seen"]
+        self._chunk += 1
+
+    def add(self, entry: Entry, digest: str, picture: NDArray[np.uint8] | str) -> None:
+        if isinstance(picture, str):
+            self._rejects.append((entry.name, picture))
+            self._seen += 1
+            return
+        if self._used + picture.size > self.capacity:
+            self._flush()
+        offset = self._used
+        self._buffer[offset : offset + picture.size] = picture.ravel()
+        self._used += picture.size
+        label = self._label.get(entry.folder, -1) if entry.folder is not None else -1
+        height, width = picture.shape[:2]
+        self._rows.append((entry.name, label, self._chunk, offset, height, width, digest))
+        self._seen += 1
+
+    def close(self, listing: Listing) -> pd.DataFrame:
+        """The rejects; the array is complete."""
+        rejects = [(name.hex(), reason) for name, reason in listing.rejected]
+        if self._rows:
+            self._flush()
+        for chunk in range(self._chunk):
+            rejects += self._read_part(chunk)["rejects"]
+        rejects += [(name.hex(), reason) for name, reason in self._rejects]
+        self.out.close(self._chunk * self.capacity)
+        rejected = pd.DataFrame(rejects, columns=["path", "reason"])
+        rejected["path"] = [bytes.fromhex(name) for name in rejected["path"]]
+        return rejected
+
+    def manifest(self) -> Iterator[pd.DataFrame]:
+        """The lines of all pictures, some chunks' at a time."""
+        start, rows = 0, []
+        for chunk in range(self._chunk):
+            rows += self._read_part(chunk)["rows"]
+            if len(rows) >= MANIFEST_ROWS or chunk == self._chunk - 1:
+                frame = pd.DataFrame(rows, columns=list(self.COLUMNS))
+                frame["path"] = [bytes.fromhex(name) for name in frame["path"]]
+                frame.insert(0, "image", np.arange(start, start + len(frame), dtype=np.int64))
+                yield frame.astype(self.TYPES)
+                start, rows = start + len(frame), []
+
+    def _flush(self) -> None:
+        self._buffer[self._used :] = 0
+        self.out.write(self._chunk, self._buffer)
+        part = {
+            "seen": self._seen,
+            "sha256": hashlib.sha256(self._buffer.data).hexdigest(),
+            "rows": [(name.hex(), *rest) for name, *rest in self._rows],
+            "rejects": [(name.hex(), reason) for name, reason in self._rejects],
+        }
+        write_bytes(self._part(self._chunk), json.dumps(part).encode())
+        self._counted(part)
+        self._used = 0
+        self._rows, self._rejects = [], []
+
+    def _part(self, chunk: int) -> Path:
+        return self.parts / f"{chunk:06d}.json"
+
+    def _read_part(self, chunk: int) -> dict[str, Any]:
+        part: dict[str, Any] = json.loads(self._part(chunk).read_text())
+        return part

@@ -1,0 +1,45 @@
+"""params.yaml of a run, which every stage of it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from stages.errors import Refusal
+from stages.parameters.resolution import validated
+from stages.parameters.run import RunParams
+
+if TYPE_CHECKING:
+    pass
+
+
+from stages.artifacts.documents import load_yaml
+from stages.parameters.differences import as_values
+
+
+def load_run_params(folder: Path) -> RunParams:
+    """The resolved parameters in a run's folder.
+
+    Raises:
+        Refusal: the run has not begun, or its parameters cannot be read.
+    """
+    path = folder / "params.yaml"
+    command = f"`python -m pipeline run --run {folder.name}`"
+    if not path.exists() and any(folder.glob("epochs/*/dvc.lock")):
+        raise Refusal(f"{path} is missing: {command} writes it anew")
+    if not path.exists():
+        begun = ", ".join(sorted(found.parent.name for found in folder.parent.glob("*/params.yaml"))) or "none"
+        raise Refusal(f"run {folder.name} has not begun (begun: {begun}); {command} begins it")
+    content = load_yaml(path, f"{command} writes it anew")
+    try:
+        return validated(content, str(path))
+    except Refusal as refusal:
+        raise Refusal(f"{refusal}; {command} writes it anew") from None
+
+
+def render(params: RunParams) -> bytes:
+    """The content of a run's params.yaml."""
+    head = "# Made by the stage `resolve` from the root's params.yaml: edit that one.\n"
+    return (head + yaml.safe_dump(as_values(params), sort_keys=False)).encode()

@@ -1,0 +1,41 @@
+"""pca.npz: the transform of an epoch's features, which applies to new images too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from stages.artifacts.arrays import write_npz
+from stages.errors import Refusal
+from stages.method.whitening import PCAWhitening
+
+
+def save(path: Path, pca: PCAWhitening) -> None:
+    write_npz(
+        path,
+        mean=pca.mean,
+        components=pca.components,
+        eigenvalues=pca.eigenvalues,
+        total_variance=np.float64(pca.total_variance),
+        dim=np.int64(pca.dim),
+    )
+
+
+def read(path: Path) -> PCAWhitening:
+    """The transform in a pca.npz."""
+    try:
+        # Opened here: numpy leaves a damaged file open.
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return PCAWhitening(
+                file["mean"],
+                file["components"],
+                file["eigenvalues"],
+                float(file["total_variance"]),
+                int(file["dim"]),
+            )
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise Refusal(f"{path} cannot be read as a transform ({error}); rerun whiten") from None

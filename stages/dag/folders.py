@@ -1,0 +1,34 @@
+"""Where a data set, a run and its epochs lie.
+
+Paths are relative to the project's root, with forward slashes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stages.errors import Refusal
+
+if TYPE_CHECKING:
+    pass
+
+
+def dataset_folder(dataset: str) -> str:
+    return f"data/images/{dataset}"
+
+
+def run_folder(run: str) -> str:
+    return f"data/runs/{run}"
+
+
+def epoch_folder(run: str, epoch: int | Literal["final"]) -> str:
+    return f"{run_folder(run)}/final" if epoch == "final" else f"{run_folder(run)}/epochs/{epoch:04d}"
+
+
+def find_root(start: Path) -> Path:
+    """The project's root: the closest folder at or above `start` that DVC was set up in."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / ".dvc").is_dir() and (folder / "params.yaml").is_file():
+            return folder
+    raise Refusal(f"{start} is not inside a clone of the project (no .dvc and params.yaml above it)")

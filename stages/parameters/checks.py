@@ -1,0 +1,87 @@
+"""What parameters must satisfy together, checked before any work begins."""
+
+from __future__ import annotations
+
+import math
+
+from stages.errors import Refusal
+from stages.parameters.dataset import MOST_ASPECT, DatasetParams
+from stages.parameters.model import LEAST_INPUT, feature_width
+from stages.parameters.run import RunParams
+
+
+def check_chunk(dataset: DatasetParams) -> None:
+    longest = dataset.size * dataset.size * MOST_ASPECT * 3
+    if longest > dataset.chunk_mib * 2**20:
+        raise Refusal(
+            f"params.yaml: datasets.{dataset.name}.chunk_mib: a picture may take {longest / 2**20:.1f} MiB "
+            f"and must fit into a chunk of {dataset.chunk_mib}: set it to {math.ceil(longest / 2**20)} or more"
+        )
+
+
+def check_sizes(params: RunParams) -> None:
+    model, dataset = params.model, params.dataset
+    least = LEAST_INPUT[model.architecture]
+    if model.input < least:
+        raise Refusal(
+            f"params.yaml: model.input: {model.architecture} needs pictures of at least {least} pixels, "
+            f"not {model.input}: --set model.input={least}, or a smaller network (vgg16, resnet18 from 32)"
+        )
+    if model.input > dataset.size:
+        raise Refusal(
+            f"params.yaml: model.input: {model.input} is larger than the pictures of "
+            f"datasets.{dataset.name} (size {dataset.size}): --set model.input={dataset.size}"
+        )
+    check_chunk(dataset)
+    width = feature_width(model)
+    if params.whiten.dim > width:
+        raise Refusal(
+            f"params.yaml: whiten.dim: {params.whiten.dim} is more than the {width} features of the "
+            f"network: --set whiten.dim={width}"
+        )
+    train = params.train
+    if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):
+        raise Refusal(
+            f"params.yaml: train.horizon: a cosine schedule over {train.horizon} epochs ends before "
+            f"epoch {params.epochs}: --set train.horizon={params.epochs}"
+        )
+    if params.precision == "tf32" and params.device == "cpu":
+        raise Refusal("params.yaml: precision: tf32 needs device: cuda; --set precision=float32")
+    if params.branch is not None and params.epochs < params.start:
+        raise Refusal(
+            f"params.yaml: epochs: {params.epochs} is less than {params.start}, which the run branched "
+            f"from: --epochs {params.start + 1}"
+        )
+
+
+def refuse_name(run: str) -> None:
+    """Refuses a run's name that is no plain folder name and no plain key of params.yaml."""
+    if not run.replace("-", "").replace("_", "").isalnum():
+        raise Refusal(f"--run {run!r}: use letters, digits, - and _")
+
+
+def check_counts(params: RunParams, images: int, labelled: int | None = None) -> None:
+    """Refuses clusters or dimensions that `images` pictures, `labelled` of them with a class, cannot fill."""
+    pic = params.cluster.pic
+    if pic is not None and pic.neighbours >= images:
+        raise Refusal(
+            f"params.yaml: cluster.pic.neighbours: {pic.neighbours} neighbours need more than {images} pictures; "
+            f"--set cluster.pic.neighbours={max(1, images - 1)}"
+        )
+    if params.cluster.method == "labels" and labelled is not None and labelled < images:
+        raise Refusal("params.yaml: cluster.method: labels: some pictures have none; --set cluster.method=kmeans")
+    k, dim = params.cluster.k, params.whiten.dim
+    if images < 2:
+        where = "" if labelled is None else " (see rejected.parquet)"
+        raise Refusal(
+            f"datasets.{params.dataset.name}: {images} usable pictures in {params.dataset.path}; "
+            f"at least 2 are needed{where}"
+        )
+    if k is not None and k > images:
+        raise Refusal(
+            f"params.yaml: cluster.k: {k} clusters for {images} pictures; --set cluster.k={max(1, images // 20)}"
+        )
+    if dim > images:
+        raise Refusal(
+            f"params.yaml: whiten.dim: {dim} dimensions for {images} pictures; --set whiten.dim={max(1, images // 2)}"
+        )

@@ -1,0 +1,18 @@
+"""The device that a run asks for."""
+
+from __future__ import annotations
+
+import torch
+
+from stages.errors import Refusal
+
+
+def device_of(name: str) -> torch.device:
+    """The torch device, refused in one line where this machine lacks it."""
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise Refusal(f"device: {name}: this machine has no CUDA device that torch can use; --set device=cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise Refusal(f"device: {name}: this machine has cuda:0 to cuda:{last}; --set device=cuda:{last}")
+    return device

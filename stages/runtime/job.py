@@ -1,0 +1,171 @@
+"""What a stage is handed: its inputs, outputs, parameters and random state."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from stages.artifacts.chunks import ChunkReader
+from stages.artifacts.documents import load_yaml
+from stages.artifacts.pictures import PackedImages
+from stages.artifacts.publishing import Partial
+from stages.artifacts.remedies import remedy
+from stages.artifacts.run_params import load_run_params
+from stages.dag.folders import run_folder
+from stages.dag.nodes import Node
+from stages.dag.revisions import revision_of, revisions
+from stages.errors import Refusal
+from stages.parameters.dataset import DatasetParams
+from stages.parameters.resolution import resolve, resolve_dataset
+from stages.parameters.run import RunParams
+from stages.runtime.report import Reporter
+
+T = TypeVar("T")
+
+
+class Job:
+    """One execution of one stage: its inputs, its outputs, its parameters and its random state.
+
+    Attributes:
+        params: the parameters that the stage declares in `stages.dag.nodes`, by section; asking for
+            any other is an error, so that DVC and the stage cannot disagree on what matters.
+        rng: generator seeded from (seed, epoch, stage).
+        images: set by the stage to the number of images handled, for timings.csv.
+    """
+
+    def __init__(self, root: Path, node: Node, load: Callable[[], Any], report: Reporter, seed: int = 0) -> None:
+        self.root, self.node, self.report = root, node, report
+        self._load = load
+        self.params = load()
+        self.folder = root / node.folder
+        self.partial = Partial(self.folder, node.stage)
+        state = np.random.SeedSequence(seed, spawn_key=(node.epoch or 0, zlib.crc32(node.stage.encode())))
+        self.rng = np.random.default_rng(state)
+        self.torch_seed = int(state.generate_state(1, np.uint64)[0])
+        self.workers = 0
+        self.images = 0
+        self._untracked: list[str] = []
+
+    @property
+    def epoch(self) -> int:
+        assert self.node.epoch is not None
+        return self.node.epoch
+
+    def reads(self, role: str) -> bool:
+        return role in self.node.deps
+
+    def input(self, role: str) -> Path:
+        """Path of a declared input."""
+        return self.root / self.node.deps[role]
+
+    def inputs(self, role: str) -> list[Path]:
+        return [self.root / path for path in self.node.several[role]]
+
+    def output(self, role: str) -> Path:
+        """Where to write a declared output; it is published when the stage has ended."""
+        return self.partial.path / Path(self.node.outs[role].path).relative_to(self.node.folder)
+
+    def untracked(self, name: str) -> Path:
+        """Where to write a file that is published with the outputs and that DVC does not know."""
+        self._untracked.append(name)
+        return self.partial.path / name
+
+    def published(self) -> list[str]:
+        """Names in the stage's folder, in the order in which they appear there."""
+        tracked = [str(Path(out.path).relative_to(self.node.folder)) for out in self.node.outs.values()]
+        return tracked + self._untracked
+
+    def packed(self) -> PackedImages:
+        return PackedImages(self.input("pack").parent)
+
+    def rows(self, role: str, made_by: str) -> ChunkReader:
+        """An input array in chunks, checked to be whole."""
+        return ChunkReader(self.input(role), remedy(made_by, self.node.run, self.where))
+
+    def say(self, text: str) -> None:
+        self.report.say(f"{self.label}: {text}")
+
+    @property
+    def where(self) -> int | str | None:
+        """What --epoch is given to name this stage's folder."""
+        return "final" if Path(self.node.folder).name == "final" else self.node.epoch
+
+    @property
+    def label(self) -> str:
+        where = Path(self.node.folder).name
+        if self.node.epoch is None:
+            return self.node.stage
+        return f"{where if where == 'final' else f'epoch {self.node.epoch}'} {self.node.stage}"
+
+    def progress(self, items: Iterable[T], total: int, count: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+        """Yields `items` and tells how many of `total` are done; each counts as `count` says."""
+        return self.report.progress(items, self.label, total, count)
+
+    def fingerprint(self) -> str:
+        """Digest of what the result depends on: parameters, inputs as they lie there, revision."""
+        digest = hashlib.sha256(repr((self.node.id, self._load())).encode())
+        for path in self.node.all_deps():
+            digest.update(repr((path, _state(self.root / path))).encode())
+        return digest.hexdigest()
+
+
+def _state(path: Path) -> list[tuple[str, int, int, int]]:
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    try:
+        stats = [(str(file), file.stat()) for file in files]
+    except FileNotFoundError as error:
+        raise Refusal(f"{error.filename} is missing; `python -m pipeline status` says which stage makes it") from None
+    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats]
+
+
+def view(params: RunParams, keys: Iterable[str]) -> SimpleNamespace:
+    """The declared parameters alone, by section: view.train.lr, view.seed."""
+    seen: dict[str, Any] = {}
+    for key in keys:
+        section, _, name = key.partition(".")
+        if not name:
+            seen[section] = getattr(params, section)
+        else:
+            part = seen.setdefault(section, SimpleNamespace())
+            setattr(part, name, getattr(getattr(params, section), name))
+    return SimpleNamespace(**seen)
+
+
+def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job:
+    """The job of a run's stage; `resolve` alone looks at the root's parameters."""
+
+    def load() -> Any:
+        if node.stage == "resolve":
+            return SimpleNamespace(run=resolve(load_yaml(root / "params.yaml"), params.run, revisions()))
+        current = load_run_params(root / run_folder(params.run))
+        seen = view(current, node.params)
+        seen.revision = current.revision.get(node.stage)
+        return seen
+
+    return Job(root, node, load, report, params.seed)
+
+
+def dataset_job(root: Path, node: Node, report: Reporter) -> Job:
+    """The job of a data set's stage, which knows its data set's parameters and no run's."""
+    name = Path(node.folder).name
+
+    def load() -> Any:
+        return SimpleNamespace(dataset=load_dataset_params(root, name), revision=revision_of(node.stage))
+
+    return Job(root, node, load, report)
+
+
+def load_dataset_params(root: Path, name: str) -> DatasetParams:
+    """One entry of `datasets` in the root's params.yaml, without any run."""
+    content = load_yaml(root / "params.yaml")
+    datasets = content.get("datasets")
+    if not isinstance(datasets, dict) or name not in datasets:
+        known = ", ".join(map(str, datasets)) if isinstance(datasets, dict) else ""
+        raise Refusal(f"params.yaml: there is no data set {name!r} under `datasets` (known: {known or 'none'})")
+    return resolve_dataset(datasets[name], name)

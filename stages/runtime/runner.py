@@ -1,0 +1,155 @@
+"""What wraps each stage, run by DVC or by `pipeline run`: random state, threads, publishing, timing.
+
+A stage is a function of one `Job`. Both ways to run give the same bytes because all that could
+differ between them is set here: the random state is a function of (seed, epoch, stage), threads
+and float modes are the run's, and a stage reads its inputs from disk and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.artifacts.documents import load_yaml
+from stages.artifacts.run_params import load_run_params
+from stages.dag.folders import find_root
+from stages.dag.graph import dataset_nodes, epoch_nodes, export_node, figures_node, final_nodes, init_node, resolve_node
+from stages.dag.nodes import Node
+from stages.errors import Refusal
+from stages.parameters.resolution import resolve
+from stages.parameters.run import RunParams
+from stages.runtime.job import Job, dataset_job, load_dataset_params, run_job
+from stages.runtime.locks import only_writer
+from stages.runtime.memory import kept_memory, peak_memory
+from stages.runtime.report import Reporter
+from stages.runtime.threads import float_modes, thread_limit
+from stages.runtime.timings import record_timing
+
+StageFunction = Callable[[Job], None]
+
+DEBUG = "DEEPCLUSTER_DEBUG"
+"""Environment variable under which a refusal shows its traceback too."""
+
+
+def execute(function: StageFunction, job: Job, context: RunParams | None) -> None:
+    """Runs a stage and publishes what it wrote, or nothing.
+
+    Raises:
+        Refusal: what the stage refuses, and an input that changed while it ran.
+    """
+    job.partial.recover()
+    before = job.fingerprint()
+    job.partial.begin(before)
+    started = time.monotonic()
+    try:
+        with _environment(job, context), peak_memory() as peak:
+            function(job)
+        if job.fingerprint() != before:
+            raise Refusal(
+                f"{job.label}: an input changed while running; nothing was published, give the same command again"
+            )
+    except BaseException as error:
+        if isinstance(error, Exception):
+            job.partial.fail(str(error) or type(error).__name__)
+        raise
+    job.partial.publish(job.published())
+    record_timing(job, context, time.monotonic() - started, peak[0])
+
+
+@contextmanager
+def _environment(job: Job, context: RunParams | None) -> Iterator[None]:
+    """The run's threads, float modes and a random state of the stage's own."""
+    threads = context.threads if context else os.cpu_count() or 1
+    job.workers = context.workers if context else threads
+    with thread_limit(threads), kept_memory():
+        torch = sys.modules.get("torch")
+        if torch is None:
+            yield
+            return
+        precision = context.precision if context else "float32"
+        float_modes(precision)
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(job.torch_seed % 2**63)
+            yield
+
+
+def run_stage(function: StageFunction) -> None:
+    """Entry of `python -m stages.NAME FOLDER`: what DVC calls.
+
+    Exit status 0 when the stage has published, 1 when it refused or failed.
+    """
+    if len(sys.argv) != 2:
+        print(f"usage: python -m stages.{function.__name__} FOLDER", file=sys.stderr)
+        sys.exit(2)
+    log: Path | None = None
+    try:
+        folder = Path(sys.argv[1]).resolve()
+        root = find_root(folder)
+        relative = folder.relative_to(root)
+        owner = _owner(relative)
+        log = root / owner / "log.txt"
+        kind, name = owner.parts[1], owner.name
+        what = f"data set {name}" if kind == "images" else f"run {name}"
+        with only_writer(root / owner, what), Reporter(log) as report:
+            if kind == "images":
+                dataset = load_dataset_params(root, name)
+                nodes = dataset_nodes(name, generated=dataset.generate is not None)
+                node = next(node for node in nodes if node.stage == function.__name__)
+                execute(function, dataset_job(root, node, report), None)
+            else:
+                _run_in_run(function, root, relative, name, report)
+    except Refusal as refusal:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        Reporter(log).note(f"refused: {refusal}")
+        print(f"{function.__name__}: {refusal}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{function.__name__}: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception:
+        Reporter(log).note(traceback.format_exc())
+        raise
+
+
+def _run_in_run(function: StageFunction, root: Path, relative: Path, run: str, report: Reporter) -> None:
+    stage = function.__name__
+    if stage == "resolve":
+        params = resolve(load_yaml(root / "params.yaml"), run)
+        node = resolve_node(params)
+    else:
+        params = load_run_params(root / "data/runs" / run)
+        node = find_node(params, relative, stage)
+    execute(function, run_job(root, node, params, report), params)
+
+
+def find_node(params: RunParams, folder: Path, stage: str) -> Node:
+    """The node of `stage` in `folder` (relative to the root)."""
+    where = folder.name
+    if stage == "figures":
+        return figures_node(params.run, params.dataset.name)
+    if folder.parent.name == "runs":
+        nodes = [init_node(params), export_node(params)]
+    elif where == "final":
+        nodes = final_nodes(params)
+    elif where.isdigit() and int(where) > params.start:
+        nodes = epoch_nodes(params, int(where))
+    else:
+        raise Refusal(f"{folder} is no epoch of run {params.run}")
+    for node in nodes:
+        if node.stage == stage:
+            return node
+    raise Refusal(f"{folder} has no stage {stage} (cluster.every: {params.cluster.every})")
+
+
+def _owner(relative: Path) -> Path:
+    """data/images/NAME or data/runs/NAME, which lock, log and timings belong to."""
+    parts = relative.parts
+    if len(parts) >= 3 and parts[0] == "data" and parts[1] in ("images", "runs"):
+        return Path(*parts[:3])
+    raise Refusal(f"{relative} is neither data/images/DATASET nor inside data/runs/RUN")
