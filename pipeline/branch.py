@@ -20,6 +20,7 @@ from stages.artifacts.writing import link
 from stages.dag.epochs import clustered_epoch, spans
 from stages.dag.folders import epoch_folder, run_folder
 from stages.errors import Refusal
+from stages.method.architectures import ARCHITECTURES, ResidualNetwork
 from stages.parameters.checks import check_counts, refuse_name
 from stages.parameters.differences import as_values
 from stages.parameters.run import RunParams, parse_branch
@@ -79,7 +80,7 @@ def _shape(params: RunParams) -> tuple[object, ...]:
     """What a checkpoint and assignments fit: the network's layers, and the pictures."""
     model = params.model
     # A residual network ends in an average, so its weights fit any input.
-    side = None if model.architecture.startswith("resnet") else model.input
+    side = None if isinstance(ARCHITECTURES[model.architecture], ResidualNetwork) else model.input
     return model.architecture, model.sobel, model.width, side, params.dataset.name
 
 

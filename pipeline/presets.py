@@ -9,9 +9,9 @@ import statistics
 from typing import Any
 
 from stages.errors import Refusal
+from stages.method.architectures import ARCHITECTURES
 from stages.method.decode import silence
 from stages.parameters.dataset import MOST_ASPECT
-from stages.parameters.model import LEAST_INPUT
 from stages.parameters.run import RunParams
 from stages.sources.listing import Listing
 
@@ -72,7 +72,7 @@ def fitting(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any],
     if preset == "paper":
         return copy.deepcopy(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
     cuda = device != "cpu"
-    least = LEAST_INPUT["alexnet"] + 1
+    least = ARCHITECTURES["alexnet"].least_input + 1
     size = min(max(median_short_side(listing), 72), 256 if cuda else 128)
     model_input = max(least, size * 7 // 8)
     k = 20 * (count / 200) ** 0.71

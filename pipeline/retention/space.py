@@ -12,7 +12,7 @@ from stages.artifacts.writing import existing
 from stages.dag.folders import run_folder
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
-from stages.parameters.model import feature_width, scaled
+from stages.method.architectures import ARCHITECTURES
 from stages.parameters.run import RunParams
 
 COLOUR_BYTES = 3
@@ -44,9 +44,10 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     Raises:
         Refusal: more than is free.
     """
+    features = ARCHITECTURES[params.model.architecture].features(params.model.width)
     rows = {
         "pixels.zarr": params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
-        "features.zarr": feature_width(params.model) * (2 if params.extract.dtype == "float16" else 4),
+        "features.zarr": features * (2 if params.extract.dtype == "float16" else 4),
         "whitened.zarr": params.whiten.dim * 4,
         # Parquet's bytes for random clusters, measured.
         "assignments.parquet": 11 * COPIES,
@@ -57,7 +58,7 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
         "trained": parameters(params) * 8,
         "model.safetensors": parameters(params) * 4,
         "centroids.npy": (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
-        "pca.npz": feature_width(params.model) * params.whiten.dim * 8 * COPIES,
+        "pca.npz": features * params.whiten.dim * 8 * COPIES,
     }
     growth = _Growth(params, checkpoint=size["trained"])
     for status in states:
@@ -117,14 +118,6 @@ class _Growth:
 
 
 def parameters(params: RunParams) -> int:
-    """About how many parameters the backbone has, from its two largest kinds of layer."""
+    """Number of parameters of the backbone."""
     model = params.model
-    if model.architecture.startswith("resnet"):
-        full = {"resnet18": 11_200_000, "resnet50": 23_500_000}[model.architecture]
-        return round(full * model.width**2)
-    hidden = feature_width(model)
-    if model.architecture == "alexnet":
-        side = ((((model.input - 7) // 4 + 1 - 3) // 2 + 1 - 3) // 2 + 1 - 3) // 2 + 1
-        return scaled(256, model.width) * side**2 * hidden + hidden**2 + round(3_750_000 * model.width**2)
-    side = model.input // 32
-    return scaled(512, model.width) * side**2 * hidden + hidden**2 + round(14_700_000 * model.width**2)
+    return ARCHITECTURES[model.architecture].parameters(sobel=model.sobel, input=model.input, width=model.width)

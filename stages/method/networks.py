@@ -7,9 +7,8 @@ A backbone maps uint8 images to features; `features` is what is clustered (the l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -17,41 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from stages.method.architectures import ARCHITECTURES, Layer, Pool, ResidualNetwork, Shape, input_channels
 from stages.method.sobel import Normalise, Sobel
 
 TOP_STD = 0.01
 """Deviation of the normal distribution that linear layers start from."""
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """Convolutions as (filters, kernel, stride, padding), "M" being a max-pooling."""
-
-    layers: tuple[tuple[int, int, int, int] | str, ...]
-    pool: tuple[int, int]
-
-
-ALEXNET = Architecture(
-    ((96, 11, 4, 2), "M", (256, 5, 1, 2), "M", (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1), "M"),
-    pool=(3, 2),
-)
-
-
-def _vgg16() -> Architecture:
-    layers: list[tuple[int, int, int, int] | str] = []
-    for filters, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-        layers += [(filters, 3, 1, 1)] * count + ["M"]
-    return Architecture(tuple(layers), pool=(2, 2))
-
-
-VGG16 = _vgg16()
-
-
 class Backbone(nn.Module):
     """Fixed input, convolutions, and where there are any the two hidden layers.
 
     Args:
-        architecture: "alexnet", "vgg16", "resnet18" or "resnet50".
+        architecture: a name of `ARCHITECTURES`.
         sobel: two gradients of the grey image instead of three colours.
         input: side in pixels of the square images.
         width: factor on the number of channels of each layer.
@@ -59,29 +35,33 @@ class Backbone(nn.Module):
 
     Attributes:
         dim: number of features per image.
+
+    Raises:
+        KeyError: no architecture has that name.
+        ValueError: a layer leaves nothing of `input` pixels.
     """
 
     def __init__(self, architecture: str, *, sobel: bool, input: int, width: float = 1.0, dropout: float = 0.5) -> None:
         super().__init__()
+        plan = ARCHITECTURES[architecture]
+        shapes = plan.shapes(sobel=sobel, input=input, width=width)
         self.input = Sobel() if sobel else Normalise()
-        channels = self.input.channels
-        if architecture in ("resnet18", "resnet50"):
+        self.dim = plan.features(width)
+        if isinstance(plan, ResidualNetwork):
             # Here, because torchvision costs a second that the other networks need not pay.
-            from stages.method.residual import residual_trunk
+            from stages.method.residual import residual_blocks
 
-            self.convolutions, self.dim = residual_trunk(architecture, channels, width)
+            stem = _modules(plan.stem, shapes[: len(plan.stem)], input_channels(sobel))
+            self.convolutions = nn.Sequential(*stem, *residual_blocks(plan, width))
             self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             # A residual trunk ends in a ReLU before its pooling: there is none to remove or put back.
             self.activation: nn.Module = nn.Identity()
         else:
-            plan = {"alexnet": ALEXNET, "vgg16": VGG16}[architecture]
-            self.convolutions, channels, side = _convolutions(plan, channels, input, width)
-            self.dim = max(1, round(4096 * width))
-            # VGG-16's first hidden layer sees all that the convolutions give; AlexNet's a part.
-            first = nn.Dropout(dropout) if architecture == "alexnet" else nn.Identity()
+            self.convolutions = nn.Sequential(*_modules(plan.layers, shapes, input_channels(sobel)))
+            channels, side = shapes[-1]
             self.classifier = nn.Sequential(
                 nn.Flatten(),
-                first,
+                nn.Dropout(dropout) if plan.drops_first else nn.Identity(),
                 nn.Linear(channels * side * side, self.dim),
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
@@ -113,24 +93,20 @@ def fold(network: Backbone) -> Backbone:
     return network
 
 
-def _convolutions(plan: Architecture, channels: int, side: int, width: float) -> tuple[nn.Sequential, int, int]:
-    layers: list[nn.Module] = []
-    for layer in plan.layers:
-        if isinstance(layer, str):
-            kernel, stride = plan.pool
-            layers.append(nn.MaxPool2d(kernel, stride))
-            side = (side - kernel) // stride + 1
+def _modules(layers: Sequence[Layer], shapes: Sequence[Shape], channels: int) -> list[nn.Module]:
+    """The layers, given the channels that come in and what each layer gives."""
+    modules: list[nn.Module] = []
+    for layer, shape in zip(layers, shapes, strict=True):
+        if isinstance(layer, Pool):
+            modules.append(nn.MaxPool2d(layer.kernel, layer.stride, layer.padding))
         else:
-            filters, kernel, stride, padding = layer
-            filters = max(1, round(filters * width))
-            layers += [
-                nn.Conv2d(channels, filters, kernel, stride, padding),
-                nn.BatchNorm2d(filters),
+            modules += [
+                nn.Conv2d(channels, shape.channels, layer.kernel, layer.stride, layer.padding, bias=layer.bias),
+                nn.BatchNorm2d(shape.channels),
                 nn.ReLU(inplace=True),
             ]
-            channels = filters
-            side = (side + 2 * padding - kernel) // stride + 1
-    return nn.Sequential(*layers), channels, side
+        channels = shape.channels
+    return modules
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

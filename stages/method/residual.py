@@ -1,41 +1,25 @@
-"""ResNet-18 and ResNet-50 trunks, of torchvision's blocks, with our first layer and widths."""
+"""The blocks of residual networks, torchvision's, at our widths."""
 
 from __future__ import annotations
 
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-BLOCKS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
-}
+from stages.method.architectures import BASIC, BOTTLENECK, BlockKind, ResidualNetwork
 
-LEAST_CHANNELS = 16
-"""With fewer, oneDNN (3.13 was tried) computes wrong gradients of a shortcut's 1x1 convolution of stride 2 in
-channels_last, and writes beyond its memory: uxlfoundation/oneDNN#6035."""
+MODULES: dict[BlockKind, type[BasicBlock | Bottleneck]] = {BASIC: BasicBlock, BOTTLENECK: Bottleneck}
 
 
-def residual_trunk(architecture: str, channels: int, width: float) -> tuple[nn.Sequential, int]:
-    """Convolutions for `channels` input channels, and the number of channels that they end in.
+def residual_blocks(architecture: ResidualNetwork, width: float) -> list[nn.Module]:
+    """All blocks in their order.
 
     torchvision's own builder scales the inner layers of bottlenecks only; `width` scales all.
     """
-    block, counts = BLOCKS[architecture]
-    planes = [max(LEAST_CHANNELS, round(base * width)) for base in (64, 128, 256, 512)]
-    layers: list[nn.Module] = [
-        nn.Conv2d(channels, planes[0], 7, 2, 3, bias=False),
-        nn.BatchNorm2d(planes[0]),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(3, 2, 1),
-    ]
-    channels = planes[0]
-    for stage, (plane, count) in enumerate(zip(planes, counts, strict=True)):
-        for index in range(count):
-            stride = 2 if index == 0 and stage > 0 else 1
-            out = plane * block.expansion
-            shortcut = None
-            if stride != 1 or channels != out:
-                shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
-            layers.append(block(channels, plane, stride, shortcut))
-            channels = out
-    return nn.Sequential(*layers), channels
+    blocks: list[nn.Module] = []
+    for block in architecture.blocks(width):
+        shortcut = None
+        if block.convolves_shortcut:
+            convolution = nn.Conv2d(block.incoming, block.out, 1, block.stride, bias=False)
+            shortcut = nn.Sequential(convolution, nn.BatchNorm2d(block.out))
+        blocks.append(MODULES[architecture.kind](block.incoming, block.planes, block.stride, shortcut))
+    return blocks

@@ -13,7 +13,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Normalise(nn.Module):
     """uint8 (B, 3, H, W) to float32 (B, 3, H, W) with ImageNet's mean and deviation."""
 
-    channels = 3
     scale: Tensor
     shift: Tensor
 
@@ -38,7 +37,6 @@ class Sobel(Normalise):
     contrast" (section 3.4). Grey is the mean of the three normalised channels; borders are zero.
     """
 
-    channels = 2
     kernel: Tensor
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from stages.errors import Refusal
+from stages.method.architectures import ARCHITECTURES
 from stages.parameters.dataset import MOST_ASPECT, DatasetParams
-from stages.parameters.model import LEAST_INPUT, feature_width
 from stages.parameters.run import RunParams
 
 
@@ -21,11 +21,14 @@ def check_chunk(dataset: DatasetParams) -> None:
 
 def check_sizes(params: RunParams) -> None:
     model, dataset = params.model, params.dataset
-    least = LEAST_INPUT[model.architecture]
+    architecture = ARCHITECTURES[model.architecture]
+    least = architecture.least_input
     if model.input < least:
+        fitting = ", ".join(name for name, other in ARCHITECTURES.items() if other.least_input <= model.input)
         raise Refusal(
             f"params.yaml: model.input: {model.architecture} needs pictures of at least {least} pixels, "
-            f"not {model.input}: --set model.input={least}, or a smaller network (vgg16, resnet18 from 32)"
+            f"not {model.input}: --set model.input={least}"
+            + (f", or another model.architecture ({fitting})" if fitting else "")
         )
     if model.input > dataset.size:
         raise Refusal(
@@ -33,11 +36,11 @@ def check_sizes(params: RunParams) -> None:
             f"datasets.{dataset.name} (size {dataset.size}): --set model.input={dataset.size}"
         )
     check_chunk(dataset)
-    width = feature_width(model)
-    if params.whiten.dim > width:
+    features = architecture.features(model.width)
+    if params.whiten.dim > features:
         raise Refusal(
-            f"params.yaml: whiten.dim: {params.whiten.dim} is more than the {width} features of the "
-            f"network: --set whiten.dim={width}"
+            f"params.yaml: whiten.dim: {params.whiten.dim} is more than the {features} features of the "
+            f"network: --set whiten.dim={features}"
         )
     train = params.train
     if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):

@@ -1,19 +1,12 @@
-"""The convnets: the paper's shapes and counts, initial weights, and which ReLU is removed."""
+"""The convnets: the paper's shapes and counts, and torchvision's."""
 
-import copy
-import math
-
-import numpy as np
 import pytest
 import torch
 import torchvision
-from scipy import stats
+from network_helpers import count, pictures, small
 from torch import nn
 
-from stages.method.networks import Backbone, fold, initialise, top_layer, trained
-from stages.parameters.model import LEAST_INPUT
-
-ARCHITECTURES = ("alexnet", "vgg16", "resnet18", "resnet50")
+from stages.method.networks import Backbone
 
 # filters, kernel, and channels that come in, of REFERENCE.md's table and of VGG-16's table D.
 ALEXNET = [(96, 11, None), (256, 5, 96), (384, 3, 256), (384, 3, 384), (256, 3, 384)]
@@ -31,21 +24,6 @@ def paper_count(table, channels, flat):
         total += filters * (incoming or channels) * kernel * kernel + filters  # convolution
         total += 2 * filters  # batch normalisation
     return total + (flat * 4096 + 4096) + (4096 * 4096 + 4096)
-
-
-def count(network):
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def pictures(n, side, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (n, 3, side, side), dtype=np.uint8))
-
-
-def small(architecture, sobel=True, **options):
-    options = {"input": LEAST_INPUT[architecture], "width": 1 / 16} | options
-    network = Backbone(architecture, sobel=sobel, **options)
-    initialise(network, torch.Generator().manual_seed(0))
-    return network
 
 
 def shapes_of(network, channels, kind):
@@ -148,167 +126,6 @@ def test_residual_networks_with_torchvisions_weights_give_its_outputs(architectu
     batch = pictures(2, 64)
     with torch.inference_mode():
         torch.testing.assert_close(network.features(batch), theirs(network.input(batch)), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("sobel", [True, False])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_least_input_goes_through_forwards_and_backwards(architecture, sobel):
-    network = small(architecture, sobel).train()
-    out = network(pictures(3, LEAST_INPUT[architecture]))
-    assert out.shape == (3, network.dim)
-    out.sum().backward()
-    assert all(parameter.grad is not None for parameter in trained(network))
-    # A residual layer of the last stage sees one pixel a picture; none is without a value.
-    assert out.isfinite().all()
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_folded_network_has_the_same_features_and_no_batch_normalisation(architecture):
-    network = small(architecture, input=64)
-    network(pictures(16, 64))
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            with torch.no_grad():
-                module.weight.uniform_(0.5, 2)
-                module.bias.uniform_(-1, 1)
-    batch = pictures(4, 64, seed=1)
-    with torch.inference_mode():
-        expected = network.eval().features(batch)
-        found = fold(network).features(batch)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
-
-
-@pytest.mark.parametrize("sobel", [True, False])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_gradients_of_a_narrow_network_as_it_is_placed_equal_float64(architecture, sobel):
-    """In the layout that stages use: a library's fault there gave narrow shortcuts gradients that were half wrong."""
-    network = small(architecture, sobel, input=64, dropout=0.0).train()
-    exact = copy.deepcopy(network).double()
-    placed = network.to(memory_format=torch.channels_last)
-    batch = pictures(8, 64).contiguous(memory_format=torch.channels_last)
-    for model in (placed, exact):
-        (model.features(batch) ** 2).sum().backward()
-    for ours, theirs in zip(trained(placed), trained(exact), strict=True):
-        # A bias before batch normalisation has no gradient but rounding.
-        if ours.dim() > 1:
-            assert (ours.grad - theirs.grad).norm() <= 0.1 * theirs.grad.norm()
-
-
-@pytest.mark.parametrize(("architecture", "side"), [("alexnet", 62), ("vgg16", 31)])
-def test_one_pixel_less_than_the_least_input_leaves_nothing(architecture, side):
-    convolutions = small(architecture).convolutions.eval()
-    with pytest.raises(RuntimeError, match="too small"):
-        convolutions(torch.zeros(1, 2, side, side))
-
-
-@pytest.mark.parametrize("architecture", ["alexnet", "vgg16"])
-def test_the_last_relu_is_removed_from_the_features_and_back_for_training(architecture):
-    network = small(architecture).eval()
-    # Initial linear layers give values near zero: no sign is favoured, and each half must be there.
-    batch = pictures(8, LEAST_INPUT[architecture])
-    with torch.inference_mode():
-        features, forward = network.features(batch), network(batch)
-    assert 0.1 < (features < 0).float().mean() < 0.9
-    assert torch.equal(forward, features.clamp(min=0))
-
-
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
-def test_residual_features_are_what_the_top_layer_sees(architecture):
-    network = small(architecture).eval()
-    batch = pictures(2, 32)
-    with torch.inference_mode():
-        assert torch.equal(network.features(batch), network(batch))
-
-
-def seen_by_linear_layers(network, batch):
-    """What each hidden layer was given, and what the layer before it gave."""
-    given, before = [], []
-    layers = list(network.classifier)
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            layer.register_forward_hook(lambda module, inputs, _: given.append(inputs[0].detach().clone()))
-        if isinstance(layer, (nn.Flatten, nn.ReLU)):
-            layer.register_forward_hook(lambda module, _, output: before.append(output.detach().clone()))
-    network.train()(batch)
-    return given, before
-
-
-def halved(given, before):
-    alive = before > 0
-    kept = given[alive] > 0
-    torch.testing.assert_close(given[alive][kept], 2 * before[alive][kept])
-    # Five standard deviations of a fair coin.
-    return abs(kept.float().mean() - 0.5) < 2.5 / math.sqrt(len(kept))
-
-
-def test_alexnet_drops_half_of_the_units_before_each_hidden_layer():
-    torch.manual_seed(0)
-    given, before = seen_by_linear_layers(small("alexnet", width=0.25), pictures(8, 63))
-    assert halved(given[0], before[0])
-    assert halved(given[1], before[1])
-
-
-def test_vgg16_drops_half_of_the_units_between_its_hidden_layers_only():
-    """VGG-16's convolutions go into the first hidden layer whole (table D, and the reference)."""
-    torch.manual_seed(0)
-    given, before = seen_by_linear_layers(small("vgg16", width=0.25), pictures(8, 32))
-    assert halved(given[1], before[1])
-    assert torch.equal(given[0], before[0])
-
-
-@pytest.mark.parametrize("architecture", ["alexnet", "vgg16"])
-def test_evaluation_drops_nothing(architecture):
-    network = small(architecture).eval()
-    batch = pictures(2, LEAST_INPUT[architecture])
-    with torch.inference_mode():
-        assert torch.equal(network.features(batch), network.features(batch))
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_initial_weights_have_the_reference_deviations_and_zero_biases(architecture):
-    network = small(architecture, width=0.125)
-    kinds = set()
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            expected = math.sqrt(2 / (module.kernel_size[0] * module.kernel_size[1] * module.out_channels))
-        elif isinstance(module, nn.Linear):
-            expected = 0.01
-        elif isinstance(module, nn.BatchNorm2d):
-            assert (module.weight == 1).all() and (module.bias == 0).all()
-            continue
-        else:
-            continue
-        kinds.add(type(module))
-        weights = module.weight.detach().double().flatten().numpy()
-        n = len(weights)
-        # The deviation of a sample of n scatters by 1 / sqrt(2 n) of itself, its mean by 1 / sqrt(n).
-        assert abs(weights.std() / expected - 1) < 5 / math.sqrt(2 * n), module
-        assert abs(weights.mean() / expected) < 5 / math.sqrt(n), module
-        assert module.bias is None or (module.bias == 0).all()
-    assert kinds == ({nn.Conv2d, nn.Linear} if architecture in ("alexnet", "vgg16") else {nn.Conv2d})
-
-
-def test_initial_weights_are_normal_not_uniform():
-    weights = small("alexnet", width=0.125).convolutions[0].weight.detach().numpy().ravel()
-    assert stats.kstest(weights / weights.std(), "norm").pvalue > 0.001
-
-
-def test_initial_weights_follow_the_generator_alone():
-    first, second = small("alexnet"), small("alexnet")
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
-    initialise(second, torch.Generator().manual_seed(1))
-    assert not torch.equal(first.convolutions[0].weight, second.convolutions[0].weight)
-
-
-def test_a_new_top_layer_is_normal_with_deviation_a_hundredth_and_no_bias():
-    torch.manual_seed(0)
-    top = top_layer(256, 300)
-    weights = top.weight.detach().double().numpy().ravel()
-    assert top.weight.shape == (300, 256)
-    assert (top.bias == 0).all()
-    assert abs(weights.std() / 0.01 - 1) < 5 / math.sqrt(2 * len(weights))
-    assert stats.kstest(weights[::7] / 0.01, "norm").pvalue > 0.001
 
 
 def test_width_scales_the_channels_of_every_layer():

@@ -2,6 +2,7 @@
 
 import copy
 import io
+from typing import get_args
 
 import pytest
 import yaml
@@ -11,7 +12,9 @@ from stage_helpers import refused
 
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.run_params import render
+from stages.method.architectures import ARCHITECTURES
 from stages.parameters.checks import check_counts
+from stages.parameters.model import ModelParams
 from stages.parameters.resolution import known_keys, resolve, validated
 
 BASE = yaml.load(committed_params(), yaml.CSafeLoader)
@@ -238,10 +241,15 @@ def test_what_a_refusal_proposes_is_accepted():
 
 
 @pytest.mark.parametrize("side", [32, 62])
-def test_alexnet_below_63_pixels_is_refused_with_the_least_size(side):
+def test_alexnet_below_63_pixels_is_refused_with_the_least_size_and_the_networks_that_take_less(side):
     line = refused(lambda: resolved("model.input", side))
     assert "model.input" in line
-    assert "63" in line
+    assert "--set model.input=63, or another model.architecture (vgg16, resnet18, resnet50)" in line
+
+
+def test_an_input_too_small_for_every_network_is_refused_without_another():
+    line = refused(lambda: resolved("model.input", 31))
+    assert line.endswith("--set model.input=63")
 
 
 def test_alexnet_at_63_pixels_and_the_others_at_32_are_accepted():
@@ -266,6 +274,18 @@ def test_more_dimensions_than_the_network_has_features_are_refused():
     line = refused(lambda: resolve(content, "demo"))
     assert "whiten.dim" in line
     assert "--set whiten.dim=256" in line
+
+
+def test_as_many_dimensions_as_a_residual_network_has_features_are_accepted():
+    content = with_key("whiten.dim", 616)
+    content["model"] |= {"architecture": "resnet50", "width": 0.3}
+    assert resolve(content, "demo").whiten.dim == 616
+    content["whiten"]["dim"] = 617
+    assert "--set whiten.dim=616" in refused(lambda: resolve(content, "demo"))
+
+
+def test_each_architecture_may_stand_in_params_and_no_other():
+    assert get_args(ModelParams.model_fields["architecture"].annotation) == tuple(ARCHITECTURES)
 
 
 def test_a_cosine_schedule_must_reach_the_last_epoch():
