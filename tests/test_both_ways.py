@@ -1,4 +1,4 @@
-"""`dvc repro` and `pipeline run` give the same bytes: the one `dvc repro` of the fast tests."""
+"""pipeline/ and stages/ together: `dvc repro` and `pipeline run` give the same bytes, in the fast tests' one repro."""
 
 import csv
 import hashlib

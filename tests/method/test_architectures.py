@@ -1,4 +1,4 @@
-"""What an architecture says of its networks without building them: torch must say the same."""
+"""stages/method/architectures.py: what it says of networks without building them, torch must say too."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Random resized crops and flips against torchvision's."""
+"""stages/method/augment.py: random resized crops and flips against torchvision's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The leading eigenpairs against LAPACK's of the whole matrix."""
+"""stages/method/eigen.py: the leading eigenpairs against LAPACK's of the whole matrix."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What `extract` does with a batch: the features of the network, refused where they are no numbers."""
+"""stages/method/features.py: the features of a batch are the network's, refused where they are no numbers."""
 
 import numpy as np
 import pytest

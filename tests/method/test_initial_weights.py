@@ -1,4 +1,4 @@
-"""The weights that training starts from: normal, of the reference's deviations, from the generator alone."""
+"""stages/method/networks.py: the weights that training starts from are normal, from the generator alone."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""k-means against faiss called directly and a float64 search, and the repair of empty clusters."""
+"""stages/method/kmeans.py: against faiss called directly and a float64 search; the repair of empty clusters."""
 
 import faiss
 import numpy as np

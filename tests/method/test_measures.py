@@ -1,4 +1,4 @@
-"""Measures of a clustering, against the formulas written out."""
+"""stages/method/measures.py: measures of a clustering, against the formulas written out."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What the convnets give: which ReLU is removed, what is dropped, folded networks, gradients."""
+"""stages/method/networks.py: which ReLU is removed, what is dropped, folded networks, gradients."""
 
 import copy
 import math

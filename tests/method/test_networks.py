@@ -1,4 +1,4 @@
-"""The convnets: the paper's shapes and counts, and torchvision's."""
+"""stages/method/networks.py: the convnets: the paper's shapes and counts, and torchvision's."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Power Iteration Clustering against a plain version with dense matrices and loops."""
+"""stages/method/pic.py: Power Iteration Clustering against a plain version with dense matrices and loops."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Resizing and the central crop of packed pictures, against torchvision on PIL images."""
+"""stages/method/decode.py: resizing and the central crop of packed pictures, against torchvision on PIL images."""
 
 import io
 

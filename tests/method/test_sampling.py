@@ -1,4 +1,4 @@
-"""Pseudo-labels and the sampler that is uniform over them (section 3.3)."""
+"""stages/method/sampling.py: pseudo-labels and the sampler that is uniform over them (section 3.3)."""
 
 import numpy as np
 import pytest

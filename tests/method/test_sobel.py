@@ -1,4 +1,4 @@
-"""The fixed input of the networks: normalisation, grey, the two gradients."""
+"""stages/method/sobel.py: the fixed input of the networks: normalisation, grey, the two gradients."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""One step of SGD against a float64 version written from the paper's equations, and what an epoch starts from."""
+"""stages/method/training.py: a step of SGD against a float64 version of the paper's, and what an epoch starts from."""
 
 import math
 from itertools import pairwise

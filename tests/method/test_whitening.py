@@ -1,4 +1,4 @@
-"""PCA, whitening and l2-normalisation against the equation in float64 and against faiss."""
+"""stages/method/whitening.py: PCA, whitening and l2-normalisation against the equation in float64 and against faiss."""
 
 import faiss
 import numpy as np

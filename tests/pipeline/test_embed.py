@@ -1,4 +1,4 @@
-"""New pictures through a finished run: on the training folder that gives final/ again."""
+"""pipeline/embed.py: new pictures through a finished run: on the training folder that gives final/ again."""
 
 from __future__ import annotations
 

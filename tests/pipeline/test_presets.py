@@ -1,4 +1,4 @@
-"""Values of a new run on a folder: they fit 200 pictures and 200,000, or they are the paper's."""
+"""pipeline/presets.py: values of a new run on a folder: they fit 200 pictures and 200,000, or they are the paper's."""
 
 from __future__ import annotations
 

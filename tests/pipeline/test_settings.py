@@ -1,4 +1,4 @@
-"""params.yaml as people write it: changed key by key, with everything else left as it was."""
+"""pipeline/settings.py: params.yaml as people write it, changed key by key, everything else left as it was."""
 
 from __future__ import annotations
 

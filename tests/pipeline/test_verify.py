@@ -1,4 +1,4 @@
-"""`verify`: every artifact against the hash in its dvc.lock."""
+"""pipeline/verify.py: every artifact against the hash in its dvc.lock."""
 
 from __future__ import annotations
 

@@ -1,0 +1,258 @@
+"""stages/dag/nodes.py and revisions.py: which stages each parameter and each REVISION reaches."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pipeline_helpers import changed, content_of, node_of, params_of, quiet, states_of
+
+from pipeline.recording import inspector as status
+from pipeline.recording.inspector import project_nodes
+from pipeline.recording.recorder import Recorder
+from stages.dag import nodes
+from stages.dag.nodes import REVISED_STAGES
+from stages.dag.revisions import revision_of, revisions
+from stages.parameters.resolution import known_keys, resolve
+from stages.runtime import job
+from stages.runtime.job import run_job
+from stages.runtime.runner import execute
+
+EVERY_EPOCH = ("0001", "0002", "final")
+TRAINED = ("0001", "0002")
+
+
+def reaching(stage: str, *folders: str) -> set[str]:
+    return {f"data/runs/demo/epochs/{name}:{stage}".replace("epochs/final", "final") for name in folders}
+
+
+EXTRACT = reaching("extract", *EVERY_EPOCH)
+WHITEN = reaching("whiten", *EVERY_EPOCH)
+CLUSTER = reaching("cluster", *EVERY_EPOCH)
+PSEUDOLABEL = reaching("pseudolabel", *TRAINED)
+TRAIN = reaching("train", *TRAINED)
+CHECKPOINT = reaching("checkpoint", *TRAINED)
+INIT = {"data/runs/demo:init"}
+EXPORT = {"data/runs/demo:export"}
+MODEL = INIT | EXTRACT | TRAIN | CHECKPOINT | EXPORT
+NONE: set[str] = set()
+
+REACHES: dict[str, tuple[Any, set[str]]] = {
+    # seed goes wherever anything is drawn
+    "seed": (1, INIT | CLUSTER | PSEUDOLABEL | TRAIN),
+    "device": ("cuda", EXTRACT | CLUSTER | TRAIN),
+    "precision": ("bf16", EXTRACT | TRAIN),
+    # a larger machine or a longer run changes no result there is
+    "epochs": (3, NONE),
+    "threads": (1, NONE),
+    "workers": (0, NONE),
+    "model.architecture": ("vgg16", MODEL),
+    "model.sobel": (False, MODEL),
+    "model.input": (70, MODEL),
+    "model.width": (0.125, MODEL),
+    "extract.batch": (16, EXTRACT),
+    "extract.dtype": ("float16", EXTRACT),
+    "extract.chunk_rows": (32, EXTRACT),
+    "whiten.dim": (16, WHITEN),
+    "cluster.method": ("labels", CLUSTER),
+    "cluster.k": (5, CLUSTER),
+    "cluster.iterations": (3, CLUSTER),
+    # a change of structure, which planning refuses for epochs that are recorded
+    "cluster.every": (2, NONE),
+    # what is kept changes no result
+    "retain.last": (1, NONE),
+    "retain.every": (3, NONE),
+    # without effect under k-means and a constant schedule
+    "cluster.pic.neighbours": (7, NONE),
+    "cluster.pic.sigma": (0.3, NONE),
+    "cluster.pic.alpha": (0.01, NONE),
+    "cluster.pic.iterations": (10, NONE),
+    "train.horizon": (40, NONE),
+    "pseudolabel.permuted": (True, PSEUDOLABEL),
+    "train.batch": (16, TRAIN),
+    "train.lr": (0.1, TRAIN),
+    "train.momentum": (0.8, TRAIN),
+    "train.weight_decay": (1e-4, TRAIN),
+    "train.dropout": (0.4, TRAIN),
+    "train.passes": (2, TRAIN),
+    "train.sampling": ("released-code", TRAIN),
+    "train.schedule": ("cosine", TRAIN),
+}
+"""Key: a new value, and the stages that must run again for it. Written by hand from section 3 of the paper."""
+
+
+def leaves(section: dict[str, Any], prefix: str = "") -> set[str]:
+    found = set()
+    for key, value in section.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"}
+    return found
+
+
+def test_the_table_holds_every_key_of_params_yaml(finished):
+    content = content_of(finished.root)
+    own = leaves({key: value for key, value in content.items() if key not in ("runs", "datasets", "dataset")})
+    assert own == set(REACHES)
+    of_a_run = {key for key in known_keys() if not key.startswith("dataset.")} - {"branch"}
+    assert of_a_run == set(REACHES)
+
+
+def stale(root: Path, content: dict[str, Any], revision: dict[str, int] | None = None) -> set[str]:
+    """Stages that are out of date by themselves when params.yaml holds `content`, besides resolve."""
+    nodes = project_nodes(params_of(root))
+    states = states_of(root, resolve(content, "demo", revision or revisions()), nodes)
+    return {name for name, (state, _) in states.items() if state != "done"} - {"data/runs/demo:resolve"}
+
+
+def test_an_unchanged_params_yaml_reaches_no_stage(finished):
+    params = params_of(finished.root)
+    assert {state for state, _ in states_of(finished.root, params).values()} == {"done"}
+
+
+@pytest.mark.parametrize("key", REACHES)
+def test_a_parameter_reaches_the_stages_that_it_should_and_no_other(finished, key):
+    value, expected = REACHES[key]
+    content = content_of(finished.root)
+    if key == "train.schedule":
+        content = changed(content, "train.horizon", 30)
+    assert stale(finished.root, changed(content, key, value)) == expected
+
+
+PIC_KEYS = [key for key in REACHES if key.startswith("cluster.pic.")]
+
+
+@pytest.mark.parametrize("key", PIC_KEYS)
+def test_keys_of_pic_reach_cluster_when_the_method_is_pic(finished, key):
+    content = changed(content_of(finished.root), "cluster.method", "pic")
+    before = resolve(content, "demo", revisions())
+    after = resolve(changed(content, key, REACHES[key][0]), "demo", revisions())
+    assert differing(before, after) == {"cluster"}
+
+
+@pytest.mark.parametrize("key", ["cluster.k", "cluster.iterations"])
+def test_keys_of_kmeans_reach_nothing_when_the_method_is_pic(finished, key):
+    content = changed(content_of(finished.root), "cluster.method", "pic")
+    before = resolve(content, "demo", revisions())
+    after = resolve(changed(content, key, REACHES[key][0]), "demo", revisions())
+    assert differing(before, after) == set()
+
+
+def test_the_horizon_reaches_train_when_the_schedule_is_cosine(finished):
+    content = changed(content_of(finished.root), "train.schedule", "cosine")
+    before = resolve(content, "demo", revisions())
+    assert differing(before, resolve(changed(content, "train.horizon", 31), "demo", revisions())) == {"train"}
+
+
+def differing(before: Any, after: Any) -> set[str]:
+    """Stages whose view of the parameters differs between two resolved runs."""
+    return {
+        stage
+        for stage, keys in nodes.PARAMS.items()
+        if vars_of(job.view(before, keys)) != vars_of(job.view(after, keys))
+    }
+
+
+def vars_of(value: Any) -> Any:
+    return {key: vars_of(inner) for key, inner in vars(value).items()} if hasattr(value, "__dict__") else value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("path", "data/images/demo/./pictures", {"pack"}),
+        ("size", 80, {"pack"}),
+        ("labels", False, {"pack"}),
+        ("chunk_mib", 2, {"pack"}),
+        ("generate.images", 180, {"generate", "pack"}),
+        ("generate.seed", 1, {"generate", "pack"}),
+    ],
+)
+def test_a_key_of_a_data_set_reaches_its_own_stages(finished_copy, key, value, expected):
+    content = changed(content_of(finished_copy.root), f"datasets.demo.{key}", value)
+    finished_copy.path("params.yaml").write_text(yaml.safe_dump(content))
+    names = {f"data/images/demo:{stage}" for stage in expected}
+    assert stale(finished_copy.root, content) == names
+
+
+def test_another_data_set_is_a_new_input_of_what_reads_pictures(finished):
+    content = content_of(finished.root)
+    content["datasets"]["other"] = content["datasets"]["demo"] | {"size": 80}
+    params = resolve(changed(content, "dataset", "other"), "demo", revisions())
+    states = states_of(finished.root, params)
+    ours = {name for name, (state, _) in states.items() if state != "done" and "runs/demo/" in name}
+    assert ours == EXTRACT | CLUSTER | TRAIN
+
+
+def test_another_runs_override_reaches_no_stage(finished):
+    content = content_of(finished.root)
+    content["runs"]["yfcc-alexnet"] = {"epochs": 7, "train": {"lr": 1.0}}
+    states = states_of(finished.root, resolve(content, "demo", revisions()))
+    assert {state for state, _ in states.values()} == {"done"}
+
+
+ALONE = {
+    "init": INIT,
+    "extract": EXTRACT,
+    "whiten": WHITEN,
+    "cluster": CLUSTER,
+    "pseudolabel": PSEUDOLABEL,
+    "train": TRAIN,
+    "checkpoint": CHECKPOINT,
+    "export": EXPORT,
+}
+
+
+def test_every_stage_of_an_epoch_has_a_revision():
+    assert set(revisions()) == {"init", "extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint", "export"}
+    assert all(isinstance(revision_of(stage), int) for stage in [*revisions(), "generate", "pack", "figures"])
+
+
+def test_every_stage_of_a_run_has_a_revision():
+    assert set(REVISED_STAGES) == set(ALONE)
+
+
+@pytest.mark.parametrize("stage", ALONE)
+def test_a_raised_revision_reaches_its_stage_alone(finished, stage):
+    raised = revisions() | {stage: revisions()[stage] + 1}
+    assert stale(finished.root, content_of(finished.root), raised) == ALONE[stage]
+
+
+@pytest.mark.parametrize("stage", ["generate", "pack"])
+def test_a_raised_revision_of_a_data_sets_stage_reaches_it_alone(finished, stage, monkeypatch):
+    monkeypatch.setattr(status, "revision_of", lambda name: revision_of(name) + (name == stage))
+    assert stale(finished.root, content_of(finished.root), revisions()) == {f"data/images/demo:{stage}"}
+
+
+def test_dvc_sees_a_raised_revision_and_no_edited_docstring(finished_copy):
+    recorder = Recorder(finished_copy.root)
+    resolve_node = node_of(params_of(finished_copy.root), "demo:resolve")
+    module = finished_copy.path("stages/train.py")
+    source = module.read_text()
+    module.write_text(source.replace('"""', '"""Edited. ', 1))
+    docstring = recorder.changed(resolve_node)
+    module.write_text(source.replace("REVISION = ", "REVISION = 1"))
+    revision = recorder.changed(resolve_node)
+    recorder.close()
+    assert (docstring, revision) == (False, True)
+
+
+@pytest.mark.parametrize("stage", ["extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint"])
+def test_a_stage_that_reads_an_undeclared_parameter_fails(finished_copy, stage):
+    import importlib
+
+    params = params_of(finished_copy.root)
+    node = node_of(params, f"0001:{stage}")
+    published = finished_copy.tree()
+    for key in node.params:
+        section = key.partition(".")[0]
+        if section == "seed":
+            # The runner's: it seeds `job.rng`, and no stage of an epoch reads it.
+            continue
+        fewer = tuple(other for other in node.params if other.partition(".")[0] != section)
+        job = run_job(finished_copy.root, dataclasses.replace(node, params=fewer), params, quiet())
+        with pytest.raises(AttributeError, match=section):
+            execute(getattr(importlib.import_module(f"stages.{stage}"), stage), job, params)
+    left = {name: content for name, content in finished_copy.tree().items() if ".partial-" not in name}
+    assert left == published

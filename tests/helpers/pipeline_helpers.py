@@ -1,0 +1,125 @@
+"""What several tests of the pipeline share."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.recording.inspector import Inspector, project_nodes
+from stages.dag.nodes import Node
+from stages.dag.revisions import revisions
+from stages.parameters.resolution import resolve
+from stages.parameters.run import RunParams
+from stages.runtime.report import Reporter
+
+
+def content_of(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+
+
+def changed(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of params.yaml's content with one dotted key set."""
+    content = copy.deepcopy(content)
+    *sections, last = key.split(".")
+    place = content
+    for section in sections:
+        place = place[section]
+    place[last] = value
+    return content
+
+
+def params_of(root: Path, run: str = "demo") -> RunParams:
+    return resolve(content_of(root), run, revisions())
+
+
+def comparable(params: RunParams) -> dict[str, Any]:
+    return params.model_dump(exclude={"run", "branch"})
+
+
+def node_of(params: RunParams, where: str) -> Node:
+    """The node whose id ends with `where`, such as "0001:train"."""
+    (node,) = [node for node in project_nodes(params) if node.id.endswith(where)]
+    return node
+
+
+def states_of(root: Path, params: RunParams, nodes: list[Node] | None = None) -> dict[str, tuple[str, str]]:
+    """State and reason of each node by itself, whatever lies before it."""
+    inspector = Inspector(root, params)
+    found = {node.id: inspector.state(node) for node in nodes or project_nodes(params)}
+    return {name: (status.state, status.why) for name, status in found.items()}
+
+
+def flip_byte(path: Path) -> None:
+    """Changes one byte in the middle, keeping size and modification time, as a bad disk does."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@dataclass
+class Ended:
+    """How a command line ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class CommandLine:
+    """`python -m pipeline` in this process, as a shell would see it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, root: Path, *words: str | Path) -> Ended:
+        from pipeline.cli.commands import main
+
+        self.monkeypatch.chdir(root)
+        self.monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, words)])
+        self.capsys.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        captured = self.capsys.readouterr()
+        return Ended(status, captured.out, captured.err)
+
+    def refused(self, root: Path, *words: str | Path) -> str:
+        """The one line on stderr of a command that must be refused."""
+        ended = self(root, *words)
+        assert ended.status == 1, ended
+        assert ended.err.count("\n") == 1 and ended.err.endswith("\n"), ended.err
+        assert "Traceback" not in ended.err
+        return ended.err.rstrip("\n")
+
+
+def unlink(*paths: Path) -> None:
+    import shutil
+
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def quiet() -> Reporter:
+    import io
+
+    return Reporter(stream=io.StringIO())
+
+
+def planned_files(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in sorted((root / "data").rglob("dvc.yaml"))}

@@ -1,0 +1,86 @@
+"""pipeline/recording/dvc_yaml.py: what stands in the generated dvc.yaml files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from pipeline_helpers import params_of, planned_files
+from projects import ROOT, committed_params
+
+from pipeline.recording.dvc_yaml import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml
+from pipeline.recording.inspector import project_nodes
+from pipeline.recording.recorder import Recorder
+from stages.dag.epochs import own_epochs
+from stages.dag.revisions import revisions
+from stages.parameters.resolution import resolve
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_committed_plan_equals_the_generated_one():
+    # As git has them, parameters included: a user who plans more epochs in a clone breaks no test.
+    params = resolve(yaml.safe_load(git("show", ":params.yaml")), "demo", revisions())
+    tracked = [name for name in git("ls-files", "data").splitlines() if name.endswith("/dvc.yaml")]
+    committed = {name: git("show", f":{name}") for name in tracked}
+    generated = dataset_yaml(params.dataset) | run_yaml(params) | final_yaml(params)
+    for epoch in own_epochs(params):
+        generated |= epoch_yaml(params, epoch)
+    assert sorted(committed) == sorted(generated)
+    assert committed == generated
+
+
+def test_every_section_of_params_yaml_but_runs_datasets_and_retain_is_resolved():
+    content = yaml.safe_load(committed_params())
+    assert set(RESOLVED_SECTIONS) == set(content) - {"runs", "datasets", "retain"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"cluster": {"every": 2}, "epochs": 3},
+        {"epochs": 0},
+        {"cluster": {"method": "pic"}},
+        {"model": {"architecture": "resnet18", "input": 32}},
+    ],
+    ids=["demo", "every", "random", "pic", "resnet"],
+)
+def test_dvc_parses_every_planned_stage_and_knows_no_other(make_project, change):
+    project = make_project(change=change)
+    recorder = Recorder(project.root)
+    stages = {f"{Path(stage.path_in_repo).parent.as_posix()}:{stage.name}" for stage in recorder.repo.index.stages}
+    outs = {out.fspath for stage in recorder.repo.index.stages for out in stage.outs}
+    recorder.close()
+    nodes = project_nodes(params_of(project.root))
+    assert stages == {node.id for node in nodes} | {".:figures"}
+    ours = {str(project.path(out.path)) for node in nodes for out in node.outs.values()}
+    assert outs == ours | {str(project.path("data/figures"))}
+
+
+def test_what_is_large_stays_out_of_dvcs_cache_and_params_persist(make_project):
+    project = make_project()
+    for name, text in planned_files(project.root).items():
+        for stage, entry in yaml.safe_load(text)["stages"].items():
+            uncached = {
+                next(iter(out)): next(iter(out.values())) for out in entry.get("outs", []) if isinstance(out, dict)
+            }
+            cached = {out for out in entry.get("outs", []) if isinstance(out, str)} | set(entry.get("metrics", []))
+            large = {"features.zarr", "whitened.zarr", "trained", "checkpoint.pt", "pixels.zarr", "pictures"}
+            assert {Path(out).name for out in cached}.isdisjoint(large | {"model.safetensors", "params.yaml"}), name
+            assert all(flags["cache"] is False for flags in uncached.values()), name
+            # Packed pictures stay until their successor is whole: their source may be gone.
+            assert (stage in ("resolve", "pack")) == any(flags.get("persist") for flags in uncached.values())
+
+
+def test_an_epoch_without_reclustering_trains_on_the_last_pseudolabels(make_project):
+    project = make_project(change={"cluster": {"every": 2}, "epochs": 3})
+    second = yaml.safe_load(project.run_path("epochs/0002/dvc.yaml").read_text())["stages"]
+    assert list(second) == ["train", "checkpoint"]
+    assert "../0001/pseudolabels.parquet" in second["train"]["deps"]
+    third = yaml.safe_load(project.run_path("epochs/0003/dvc.yaml").read_text())["stages"]
+    assert "../0001/assignments.parquet" in third["cluster"]["deps"]

@@ -1,0 +1,37 @@
+"""pipeline/machine.py: a linked data folder, a device that is not there, another number of threads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pipeline_helpers import content_of
+from projects import ROOT
+
+from pipeline.machine import refuse_device
+from pipeline.preparing import Request, prepare
+from stages.errors import Refusal
+from stages.parameters.resolution import resolve
+
+
+def test_a_linked_data_folder_is_refused_with_a_way_out(finished_copy, tmp_path):
+    moved = tmp_path / "elsewhere"
+    finished_copy.path("data").rename(moved)
+    finished_copy.path("data").symlink_to(moved)
+    with pytest.raises(Refusal, match=r"data is a link.*mount --bind"):
+        prepare(finished_copy.root, Request("demo"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_is_refused():
+    content = content_of(ROOT)
+    content["device"] = "cuda"
+    with pytest.raises(Refusal, match=r"device: cuda: .*--set device=cpu"):
+        refuse_device(resolve(content, "demo"))
+
+
+def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):
+    finished_copy.edit({"threads": 1})
+    told = finished_copy.run()
+    assert "threads: 1, and stages so far used 2" in told
+    # resolve alone writes the number down.
+    assert "1 stages run" in told

@@ -1,0 +1,52 @@
+"""stages/cluster.py run alone on a finished run: distances, a collapse, and the classes as clusters."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from stage_helpers import N, change, epoch, refused, remove, run_one
+
+from stages.artifacts.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.pictures import PackedImages
+
+
+def test_distances_are_those_to_the_stored_centroids_and_to_none_nearer(finished):
+    rows = ChunkReader(epoch(finished, "whitened.zarr"), "").read().astype(np.float64)
+    centroids = np.load(epoch(finished, "centroids.npy")).astype(np.float64)
+    table = pd.read_parquet(epoch(finished, "assignments.parquet"))
+    squared = ((rows[:, None] - centroids[None]) ** 2).sum(2)
+    assert table["image"].tolist() == list(range(N))
+    assert np.array_equal(table["cluster"], squared.argmin(1))
+    assert np.allclose(table["distance"], squared.min(1), atol=1e-6)
+    assert json.loads(epoch(finished, "clustering.json").read_text())["objective"][-1] == pytest.approx(
+        squared.min(1).mean(), rel=1e-6
+    )
+
+
+def test_a_collapse_is_told_and_marked(finished_copy):
+    project = finished_copy
+    rows = np.zeros((N, 32), np.float32)
+    rows[:, 0] = 1
+    rows[160:] = np.eye(32, dtype=np.float32)[1:11]
+    remove(epoch(project, "whitened.zarr"))
+    ChunkWriter(epoch(project, "whitened.zarr"), (N, 32), "float32").write_all([rows], N)
+    assert "warning: the largest cluster holds 94%" in run_one(project, "cluster")
+    assert json.loads(epoch(project, "clustering.json").read_text())["collapsed"] is True
+
+
+def test_clusters_of_other_pictures_are_no_previous_clusters(finished_copy):
+    project = finished_copy
+    path = epoch(project, "assignments.parquet")
+    pd.read_parquet(path).iloc[:-1].to_parquet(path)
+    assert str(path) in refused(lambda: run_one(project, "cluster", "epochs/0002"))
+    assert not epoch(project, "assignments.parquet", "epochs/0002").exists()
+
+
+def test_the_labels_method_makes_the_classes_the_clusters(finished_copy):
+    project = finished_copy
+    change(project, {"cluster": {"method": "labels"}})
+    run_one(project, "cluster")
+    labels = PackedImages(project.root / "data/images/demo").label
+    assert np.array_equal(pd.read_parquet(epoch(project, "assignments.parquet"))["cluster"], labels)
+    assert json.loads(epoch(project, "clustering.json").read_text())["nmi_labels"] == pytest.approx(1)
