@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stages.method.networks import Backbone, autocast, initialise, place, top_layer, trained
+from stages.method.networks import Backbone, autocast, initialise, place, top_layer, trainable
 
 DEVICE = torch.device("cpu")
 
@@ -37,7 +37,7 @@ class Training:
         self.network, self.precision, self.labels = backbone().train(), precision, labels
         self.top = top_layer(self.network.dim, labels)
         self.optimizers = (
-            torch.optim.SGD(trained(self.network), lr, momentum=0.9, weight_decay=1e-5),
+            torch.optim.SGD(trainable(self.network), lr, momentum=0.9, weight_decay=1e-5),
             torch.optim.SGD(self.top.parameters(), lr, weight_decay=1e-5),
         )
 

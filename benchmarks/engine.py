@@ -17,7 +17,7 @@ from pipeline.preparing import Request
 from pipeline.recording.engine import Engine
 from pipeline.run import run
 from pipeline.settings import Settings
-from stages.dag.graph import epoch_nodes, init_node, resolve_node
+from stages.dag.graph import epoch_nodes, start_nodes
 
 STAGE_BAR = 0.1
 """Most seconds of overhead a stage in `pipeline run`."""
@@ -57,7 +57,7 @@ class Tiny:
         self.engine.__enter__()
         self.opening = time.perf_counter() - started
         self.engine.pack(self.params.dataset)
-        self.engine.execute([resolve_node(self.params), init_node(self.params)], self.params)
+        self.engine.execute(start_nodes(self.params), self.params)
         self.done = 0
         self.next_epoch()
 

@@ -49,7 +49,7 @@ def memory(pictures: Pictures) -> list[Row]:
         files = _tiny(pictures.folder / "files", factor * n["pack"])
         project.dataset(f"files-{factor}", files, size=64, chunk_mib=16)
         write_dataset(project.root, load_dataset_params(project.root, f"files-{factor}"))
-        peaks["pack"].append(_peaks(project, _packing(f"files-{factor}"), times))
+        peaks["pack"].append(_peaks(project, _packing(project, f"files-{factor}"), times))
         shutil.rmtree(files)
 
         folder = photographs(pictures.folder / "photographs", factor * n["extract"], workers=size.threads)
@@ -85,8 +85,9 @@ def memory(pictures: Pictures) -> list[Row]:
     return rows
 
 
-def _packing(dataset: str) -> Any:
-    return next(node for node in dataset_nodes(dataset, generated=False) if node.stage == "pack")
+def _packing(project: Any, dataset: str) -> Any:
+    nodes = dataset_nodes(load_dataset_params(project.root, dataset))
+    return next(node for node in nodes if node.stage == "pack")
 
 
 def _tiny(folder: Path, count: int) -> Path:

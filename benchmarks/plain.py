@@ -1,6 +1,6 @@
 """The plain sides of a comparison, each in a process of its own.
 
-A stage keeps freed memory for the next batch (`stages.runtime.memory.kept_memory`), which holds for its
+A stage keeps freed memory for the next batch (`stages.runtime.memory.keep_memory`), which holds for its
 whole process: in the same one the plain loop and the bare network would be given it too.
 """
 
@@ -21,7 +21,7 @@ from bare import Inference, Training
 from measure import timed
 from torch import Tensor
 
-from stages.runtime.memory import kept_memory
+from stages.runtime.memory import keep_memory
 from stages.runtime.threads import thread_limit
 
 _KEPT = ExitStack()
@@ -45,7 +45,7 @@ def _begin(kept: bool) -> None:
     # A spawned process would spawn its loaders too, which costs the plain loop ten seconds at each start.
     set_start_method("fork", force=True)
     if kept:
-        _KEPT.enter_context(kept_memory())
+        _KEPT.enter_context(keep_memory())
 
 
 def features(options: yardstick.Options, folder: Path, threads: int) -> float:

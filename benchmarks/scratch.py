@@ -25,7 +25,8 @@ from pipeline.settings import Settings
 from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.run_params import load_run_params
 from stages.artifacts.tables import write_parquet
-from stages.dag.graph import dataset_nodes, epoch_nodes, init_node, resolve_node
+from stages.dag.folders import run_folder
+from stages.dag.graph import dataset_nodes, epoch_nodes, start_nodes
 from stages.parameters.run import RunParams
 from stages.runtime.job import dataset_job, load_dataset_params, run_job
 from stages.runtime.report import Reporter
@@ -73,8 +74,8 @@ class Project:
         params = Settings(self.root).resolve(name)
         with Engine(self.root, name, self.report) as engine:
             engine.pack(params.dataset)
-            engine.execute([resolve_node(params), init_node(params)], params)
-        return load_run_params(self.root / resolve_node(params).folder)
+            engine.execute(start_nodes(params), params)
+        return load_run_params(self.root / run_folder(params.run))
 
     def node(self, params: RunParams, stage: str, epoch: int = 1) -> Any:
         return next(node for node in epoch_nodes(params, epoch) if node.stage == stage)
@@ -91,7 +92,7 @@ class Project:
     def packing(self, dataset: str) -> float:
         """Seconds of `pack`, computed afresh."""
         params = load_dataset_params(self.root, dataset)
-        node = next(node for node in dataset_nodes(dataset, generated=False) if node.stage == "pack")
+        node = next(node for node in dataset_nodes(params) if node.stage == "pack")
         self.forget(node)
         function = importlib.import_module("stages.pack").pack
         started = time.perf_counter()

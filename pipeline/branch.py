@@ -13,12 +13,12 @@ from pipeline.recording.inspector import Inspector, nodes_on_disk
 from pipeline.recording.planning import write_run
 from pipeline.settings import Settings
 from stages.artifacts.documents import write_json
-from stages.artifacts.epochs_on_disk import epochs_with_checkpoint
-from stages.artifacts.guards import record
+from stages.artifacts.records import pruned_record
 from stages.artifacts.run_params import load_run_params
 from stages.artifacts.writing import link
-from stages.dag.epochs import clustered_epoch, spans
+from stages.dag.epochs import clustered_epoch, epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.names import ASSIGNMENTS, BRANCH, CHECKPOINT
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, ResidualNetwork
 from stages.parameters.checks import check_counts, refuse_name
@@ -66,7 +66,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
                 link(path, target / file)
                 with open(path, "rb") as opened:
                     digests[file] = hashlib.file_digest(opened, "sha256").hexdigest()
-            write_json(target / "branch.json", {"from": source, "sha256": digests})
+            write_json(target / BRANCH, {"from": source, "sha256": digests})
             settings.save()
         except Refusal:
             # Not yet in params.yaml: the same command must find no run of that name.
@@ -85,12 +85,12 @@ def _shape(params: RunParams) -> tuple[object, ...]:
 
 
 def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
-    files = {"checkpoint.pt": root / epoch_folder(parent.run, epoch) / "checkpoint.pt"}
+    files = {CHECKPOINT: root / epoch_folder(parent.run, epoch) / CHECKPOINT}
     if epoch > 0:
         clustered = clustered_epoch(parent, epoch) if epoch > parent.start else epoch
-        files["assignments.parquet"] = root / epoch_folder(parent.run, clustered) / "assignments.parquet"
+        files[ASSIGNMENTS] = root / epoch_folder(parent.run, clustered) / ASSIGNMENTS
     for path in files.values():
-        if not path.exists() and record(path.parent) is not None:
+        if not path.exists() and pruned_record(path.parent) is not None:
             having = spans(epochs_with_checkpoint(root / run_folder(parent.run)))
             raise Refusal(
                 f"epoch {epoch} of run {parent.run} is pruned and has no {path.name}; epochs with one: {having}"
@@ -105,7 +105,7 @@ def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
 
 def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
     """Stops where the epoch was made with other parameters than the run now has."""
-    nodes = [node for node in nodes_on_disk(root, parent) if "/epochs/" in node.folder and (node.epoch or 0) <= epoch]
+    nodes = [node for node in nodes_on_disk(root, parent) if node.in_epoch and (node.epoch or 0) <= epoch]
     for status in Inspector(root, parent).states(nodes):
         if status.state == "stale":
             raise Refusal(

@@ -10,6 +10,7 @@ from typing import Any
 from stages.artifacts.documents import load_json
 from stages.artifacts.tables import read_parquet
 from stages.dag.folders import dataset_folder
+from stages.dag.names import LISTING, MANIFEST, PACK, REJECTED
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetParams
 from stages.sources.listing import Listing, list_source, refuse_inside, source_path
@@ -24,8 +25,8 @@ def image_count(root: Path, dataset: DatasetParams) -> int:
     if dataset.generate is not None:
         return dataset.generate.images
     folder = root / dataset_folder(dataset.name)
-    if (folder / "pack.json").exists() and _packed_path(folder) in (None, dataset.path):
-        return int(load_json(folder / "pack.json")["images"])
+    if (folder / PACK).exists() and _packed_path(folder) in (None, dataset.path):
+        return int(load_json(folder / PACK)["images"])
     source = source_path(root, dataset)
     refuse_inside(source, folder, dataset)
     return len(list_source(source).entries)
@@ -33,7 +34,7 @@ def image_count(root: Path, dataset: DatasetParams) -> int:
 
 def _packed_path(folder: Path) -> str | None:
     """The `path` that was packed; None where that was not on this machine."""
-    path = folder / "listing.json"
+    path = folder / LISTING
     return load_json(path).get("path") if path.exists() else None
 
 
@@ -62,10 +63,10 @@ def since_packed(root: Path, dataset: DatasetParams, listing: Listing) -> str | 
     folder = root / dataset_folder(dataset.name)
     if dataset.generate is not None or _packed_path(folder) != dataset.path:
         return None
-    if listing.digest() == load_json(folder / "listing.json")["digest"]:
+    if listing.digest() == load_json(folder / LISTING)["digest"]:
         return None
-    packed = set(read_parquet(folder / "manifest.parquet", ["path"])["path"])
-    packed |= set(read_parquet(folder / "rejected.parquet", ["path"])["path"])
+    packed = set(read_parquet(folder / MANIFEST, ["path"])["path"])
+    packed |= set(read_parquet(folder / REJECTED, ["path"])["path"])
     now = {entry.name for entry in listing.entries} | {name for name, _ in listing.rejected}
     new, gone = len(now - packed), len(packed - now)
     what = f"{new} new, {gone} gone" if new or gone else "some files changed"

@@ -20,9 +20,10 @@ from stages.artifacts.run_params import load_run_params
 from stages.artifacts.transform import read as read_pca
 from stages.artifacts.writing import space_told
 from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.names import CENTROIDS, CHECKPOINT, PCA
 from stages.errors import Refusal
 from stages.method.decode import Unreadable, centre_crop, decode
-from stages.method.features import checked
+from stages.method.features import check_features
 from stages.method.features import embed as features_of
 from stages.method.kmeans import assign
 from stages.method.sampling import batches
@@ -53,16 +54,16 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
     """
     params = load_run_params(root / run_folder(run))
     final = root / epoch_folder(run, "final")
-    if not (final / "centroids.npy").exists() or not final_is_current(root, params):
+    if not (final / CENTROIDS).exists() or not final_is_current(root, params):
         raise Refusal(f"run {run} is not finished: `python -m pipeline run --run {run}`")
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise Refusal(f"{out} cannot be written: name a file in a folder that exists with -o")
     listing = list_source(source)
     last = root / epoch_folder(run, params.epochs)
-    for path in (last / "checkpoint.pt", final / "pca.npz", final / "centroids.npy"):
+    for path in (last / CHECKPOINT, final / PCA, final / CENTROIDS):
         refuse_other(path, run)
-    network = for_features(params.model, last / "checkpoint.pt", _device(params.device, report))
-    pca, centroids = read_pca(final / "pca.npz"), np.load(final / "centroids.npy")
+    network = for_features(params.model, last / CHECKPOINT, _device(params.device, report))
+    pca, centroids = read_pca(final / PCA), np.load(final / CENTROIDS)
 
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:
         try:
@@ -93,7 +94,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Em
                 features = np.concatenate(
                     [features_of(network, np.stack(pictures[a:b]), params.precision) for a, b in spans]
                 )
-                white = pca.apply(checked(features, params.extract.dtype))
+                white = pca.apply(check_features(features, params.extract.dtype))
                 cluster, distance = assign(white, centroids)
                 writer.write_table(_table(names, cluster, distance, white, schema))
                 count += len(names)

@@ -6,13 +6,14 @@ import csv
 from pathlib import Path
 
 from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.names import TIMINGS
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
 
 
 def other_threads(root: Path, params: RunParams) -> str | None:
     """A line where recorded stages were computed with another number of threads."""
-    path = root / run_folder(params.run) / "timings.csv"
+    path = root / run_folder(params.run) / TIMINGS
     if not path.exists():
         return None
     with open(path, newline="", encoding="utf-8") as file:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pipeline.drift import adopted_path, drift, image_count, same_source
 from pipeline.machine import refuse_links
-from pipeline.presets import described, fitting
+from pipeline.presets import describe, fit_values
 from pipeline.recomputing import refuse_pruned, refuse_recomputing
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
-from pipeline.retention.policy import described as described_policy
+from pipeline.retention.policy import describe as describe_policy
 from pipeline.retention.space import space
 from pipeline.settings import Settings
 from stages.dag.epochs import own_epochs
@@ -52,7 +52,28 @@ def prepare(root: Path, request: Request) -> Prepared:
         Refusal: anything that would fail later, before a file is touched.
     """
     settings = Settings(root)
-    lines = []
+    new = _enter(settings, root, request)
+    params = settings.resolve(request.run)
+    refuse_links(root, params)
+    count = image_count(root, params.dataset)
+    check_counts(params, count)
+    refuse_other_plan(root, params)
+    states = of_run(root, params, settings.content)
+    refuse_pruned(root, params, states)
+    needed = space(root, params, count, states)
+    refuse_recomputing(root, params, states, yes=request.yes)
+    told = [
+        describe(params, new) if new is not None else None,
+        f"run {params.run}: {count:,} pictures, {_epochs_left(states, params)} of {params.epochs} epochs to "
+        f"compute; needs about {needed.needed:.2f} GB, {needed.free:.0f} GB are free"
+        + (f"; {describe_policy(params.retain)}" if params.retain.last is not None else ""),
+        drift(root, params.dataset),
+    ]
+    return Prepared(settings, params, states, [line for line in told if line])
+
+
+def _enter(settings: Settings, root: Path, request: Request) -> Listing | None:
+    """Puts what is asked for into the settings; the pictures of a new run."""
     new = None
     if request.images is not None:
         new = _adopt(settings, root, request)
@@ -67,27 +88,7 @@ def prepare(root: Path, request: Request) -> Prepared:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
-    params = settings.resolve(request.run)
-    if new is not None:
-        lines.append(described(params, new))
-    refuse_links(root, params)
-    count = image_count(root, params.dataset)
-    check_counts(params, count)
-    # Planning refuses this too; here nothing has been written yet.
-    refuse_other_plan(root, params)
-    states = of_run(root, params, settings.content)
-    refuse_pruned(root, params, states)
-    found = space(root, params, count, states)
-    lines.append(
-        f"run {params.run}: {count:,} pictures, {epochs_left(states, params)} of {params.epochs} epochs to "
-        f"compute; needs about {found.needed:.2f} GB, {found.free:.0f} GB are free"
-        + (f"; {described_policy(params)}" if params.retain.last is not None else "")
-    )
-    refuse_recomputing(root, params, states, yes=request.yes)
-    changed = drift(root, params.dataset)
-    if changed:
-        lines.append(changed)
-    return Prepared(settings, params, states, lines)
+    return new
 
 
 def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
@@ -111,12 +112,12 @@ def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
         key, _, value = assignment.partition("=")
         if key.strip() == "device":
             device = value.strip()
-    overrides, dataset = fitting(listing, request.preset, device)
+    overrides, dataset = fit_values(listing, request.preset, device)
     settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
     settings.put(f"runs.{name}", {"dataset": name, **overrides})
     return listing
 
 
-def epochs_left(states: list[NodeStatus], params: RunParams) -> int:
-    unfinished = {s.node.epoch for s in states if s.state != "done" and "epochs/" in s.node.folder}
+def _epochs_left(states: list[NodeStatus], params: RunParams) -> int:
+    unfinished = {s.node.epoch for s in states if s.state != "done" and s.node.in_epoch}
     return len(unfinished & set(own_epochs(params)))

@@ -62,7 +62,7 @@ def median_short_side(listing: Listing) -> int:
     return int(statistics.median(sides))
 
 
-def fitting(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def fit_values(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Overrides of the run, and the entry of its data set, both without their names.
 
     k grows as N to the power .71, which gives the paper's 10,000 at ImageNet's 1.28 million and 20
@@ -96,7 +96,7 @@ def _rounded(value: float) -> int:
     return int(round(value / 10**digits) * 10**digits)
 
 
-def described(params: RunParams, listing: Listing) -> str:
+def describe(params: RunParams, listing: Listing) -> str:
     """The one line that tells a user what was chosen."""
     run, model = params.run, params.model
     return (

@@ -11,7 +11,7 @@ from pipeline.retention.pruning import Freed, Retention
 from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params
 from stages.dag.folders import run_folder
-from stages.dag.graph import resolve_node
+from stages.dag.graph import start_nodes
 from stages.errors import Refusal
 from stages.runtime.report import Reporter
 
@@ -42,7 +42,7 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
         if half_pruned_epochs(root, params):
             write_run(root, params)
         # Guards record the run's own file, which an edit since undone may have left another.
-        engine.execute([resolve_node(params)], params)
+        engine.execute(start_nodes(params)[:1], params)
         retention = _finished(Retention(root, params, engine.recorder), states)
         retention.settle()
     return retention.freed
@@ -51,7 +51,7 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
 def _finished(retention: Retention, states: list[NodeStatus]) -> Retention:
     """Shows the finished epochs to `retention`, up to the first that is not."""
     for status in states:
-        if status.node.epoch and "/epochs/" in status.node.folder:
+        if status.node.in_epoch:
             if status.state != "done":
                 break
             retention.passed(status.node)

@@ -8,28 +8,29 @@ from pathlib import Path
 
 from pipeline.drift import since_packed
 from pipeline.recording.inspector import NodeStatus
-from pipeline.recording.lock_files import recorded_stages
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.guards import reason
+from stages.artifacts.records import recorded_stages
 from stages.artifacts.run_params import load_run_params
-from stages.dag.epochs import spans
+from stages.dag.epochs import epochs_with, spans
 from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.names import METRICS, PARAMS, TIMINGS
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.differences import as_values, changes
-from stages.parameters.keys import lookup, same
+from stages.parameters.keys import lookup
 from stages.parameters.run import RunParams
-from stages.sources.listing import checked_listing
+from stages.sources.listing import list_dataset
 
 
-def recomputed(states: list[NodeStatus]) -> list[int]:
+def epochs_to_recompute(states: list[NodeStatus]) -> list[int]:
     """Recorded epochs that would be computed again."""
     return sorted(
         {
             status.node.epoch
             for status in states
-            if status.state == "stale" and status.node.epoch and "epochs/" in status.node.folder
+            if status.state == "stale" and status.node.epoch and status.node.in_epoch
             if status.node.stage != PRUNED
         }
     )
@@ -37,7 +38,7 @@ def recomputed(states: list[NodeStatus]) -> list[int]:
 
 def recorded_hours(root: Path, run: str, epochs: list[int]) -> float:
     """Hours that the epochs took, by timings.csv: the last time of each of their stages."""
-    path = root / run_folder(run) / "timings.csv"
+    path = root / run_folder(run) / TIMINGS
     if not path.exists():
         return 0.0
     last: dict[tuple[str, str], float] = {}
@@ -61,7 +62,7 @@ def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> No
 
 def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:
     """Stops before recorded epochs are lost, unless told to go on."""
-    epochs = recomputed(states)
+    epochs = epochs_to_recompute(states)
     if not epochs or yes:
         return
     stale = [status for status in states if status.state == "stale"]
@@ -83,7 +84,7 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
         return
     losing = []
     for folder in sorted(root.glob("data/runs/*")):
-        epochs = sorted(int(found.parent.name) for found in folder.glob("epochs/*/metrics.json"))
+        epochs = epochs_with(folder, METRICS)
         params = _params_of(folder) if epochs else None
         if params is not None and params.dataset.name == dataset.name:
             hours = recorded_hours(root, folder.name, epochs)
@@ -104,13 +105,13 @@ def _repacked(root: Path, dataset: DatasetParams) -> str | None:
     recorded = recorded_stages(folder).get("pack", {}).get("params", {}).values()
     before = next((values[key] for values in recorded if key in values), None)
     try:
-        now = lookup(load_yaml(root / "params.yaml"), key)
+        now = lookup(load_yaml(root / PARAMS), key)
         if isinstance(before, Mapping):
-            edited = [name for name in sorted({*before, *now}) if not same(before.get(name), now.get(name))]
+            edited = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
             if edited:
                 return f"{key}.{edited[0]} has changed since they were packed"
         if dataset.generate is None:
-            return since_packed(root, dataset, checked_listing(root, dataset, folder))
+            return since_packed(root, dataset, list_dataset(root, dataset, folder))
     except Refusal:
         # The source is not there, which packing refuses, or the files of the former packing, which it mends.
         pass

@@ -13,6 +13,7 @@ from pipeline.retention.pruning import Retention
 from stages.artifacts.documents import load_json
 from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.graph import dataset_nodes
+from stages.dag.names import LOG, PACK
 from stages.parameters.checks import check_counts
 from stages.parameters.run import RunParams
 from stages.runtime.report import Reporter, duration
@@ -25,18 +26,18 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
     prepared = prepare(root, request)
     params = prepared.params
     # From here on the run exists; what was refused before leaves no folder behind.
-    report.log = root / run_folder(params.run) / "log.txt"
+    report.log = root / run_folder(params.run) / LOG
     for line in [*prepared.lines, other_threads(root, params), refuse_device(params)]:
         if line:
             report.say(line)
     started = time.monotonic()
-    packing = dataset_nodes(params.dataset.name, generated=params.dataset.generate is not None)
+    packing = dataset_nodes(params.dataset)
     with Engine(root, params.run, report) as engine:
         prepared.settings.save()
         write_dataset(root, params.dataset)
         count = engine.pack(params.dataset)
         # Pictures may have been rejected: what was checked against the listing is checked again.
-        packed = load_json(root / dataset_folder(params.dataset.name) / "pack.json")
+        packed = load_json(root / dataset_folder(params.dataset.name) / PACK)
         check_counts(params, packed["images"], packed["labelled"])
         write_run(root, params)
         nodes = [node for node in nodes_on_disk(root, params) if node.run]

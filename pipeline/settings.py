@@ -14,11 +14,13 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from stages.artifacts.writing import write_bytes
+from stages.dag.names import PARAMS
 from stages.dag.revisions import revisions
 from stages.errors import Refusal
-from stages.parameters.keys import lookup
-from stages.parameters.resolution import resolve
-from stages.parameters.run import RunParams
+from stages.parameters.keys import default_of, lookup
+from stages.parameters.resolution import resolve_run
+from stages.parameters.run import RunParams, root_sections, run_params_class
+from stages.parameters.types import Section
 from stages.runtime.locks import only_writer
 
 
@@ -60,7 +62,7 @@ class Settings:
     """
 
     def __init__(self, root: Path, text: str | None = None) -> None:
-        self.root, self.path = root, root / "params.yaml"
+        self.root, self.path = root, root / PARAMS
         self._edits: list[tuple[str, Any]] = []
         self._resolved: dict[str, RunParams] = {}
         try:
@@ -132,7 +134,15 @@ class Settings:
         self.put(key if key.startswith("datasets.") else f"runs.{run}.{key}", value)
 
     def resolve(self, run: str) -> RunParams:
-        params = resolve(self.content, run, revisions())
+        """The parameters of a run; a section of params.yaml that is missing and has defaults is put there.
+
+        DVC follows a section only where there is one.
+        """
+        for section in root_sections():
+            default = default_of(run_params_class(), section)
+            if section not in self.content and isinstance(default, Section):
+                self.put(section, default.model_dump(mode="json"))
+        params = resolve_run(self.content, run, revisions())
         self._resolved[run] = params
         return params
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pipeline.recording.hashes import md5
 from pipeline.recording.inspector import nodes_on_disk
-from pipeline.recording.lock_files import readable_lock, recorded_stages
+from stages.artifacts.records import readable_lock, recorded_stages
 from stages.artifacts.remedies import remedy
 from stages.artifacts.run_params import load_run_params
 from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.names import BRANCH, CHECKPOINT, LOCK
 from stages.dag.nodes import PRUNED
 from stages.parameters.run import RunParams
 from stages.runtime.report import Reporter
@@ -25,7 +26,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
     count = 0
     nodes = nodes_on_disk(root, params)
     for node in report.progress(nodes, f"verify {run}", len(nodes), lambda _: 1):
-        lock = root / node.folder / "dvc.lock"
+        lock = root / node.folder / LOCK
         entry = recorded_stages(root / node.folder).get(node.stage)
         if entry is None:
             name = f"{node.folder}/dvc.lock"
@@ -47,7 +48,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 if node.stage == PRUNED:
                     again = "its epoch is pruned, so no stage makes it; " + (
                         "copy it from where the run was made"
-                        if path.name == "checkpoint.pt"
+                        if path.name == CHECKPOINT
                         else f"`dvc checkout {name}` or `dvc pull` brings it back"
                     )
                 report.say(f"{name} {state}: {again}")
@@ -66,7 +67,7 @@ def _branched(root: Path, params: RunParams) -> Iterator[tuple[str, str]]:
         return
     folder = epoch_folder(params.run, params.start)
     try:
-        digests = json.loads((root / folder / "branch.json").read_bytes())["sha256"]
+        digests = json.loads((root / folder / BRANCH).read_bytes())["sha256"]
     except (OSError, ValueError, TypeError, KeyError):
         yield f"{folder}/branch.json", "is missing or cannot be read"
         return

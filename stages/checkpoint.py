@@ -13,17 +13,20 @@ import torch
 
 from stages.artifacts.checkpoints import build, load
 from stages.artifacts.documents import load_json, write_json
+from stages.artifacts.measures import epoch_row
 from stages.artifacts.tables import read_parquet
 from stages.artifacts.writing import link
+from stages.dag.names import CHECKPOINT, STEPS
 from stages.errors import Refusal
+from stages.parameters.model import ModelKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
 REVISION = 1
 
 
-def checkpoint(job: Job) -> None:
-    source = job.input("trained") / "checkpoint.pt"
+def checkpoint(job: Job[ModelKeys]) -> None:
+    source = job.input("trained") / CHECKPOINT
     verify(load(source), build(job.params.model).state_dict(), source)
     metrics = _metrics(job)
     link(source, job.output("checkpoint"))
@@ -49,52 +52,23 @@ def verify(content: dict[str, Any], expected: dict[str, torch.Tensor], path: Pat
             raise Refusal(f"{path}: the momentum of parameter {index} is not finite; rerun train")
 
 
-def _metrics(job: Job) -> dict[str, Any]:
-    steps = read_parquet(job.input("trained") / "steps.parquet")
+def _metrics(job: Job[ModelKeys]) -> dict[str, Any]:
+    steps = read_parquet(job.input("trained") / STEPS)
     images = int(steps["images"].sum())
-    row: dict[str, Any] = {
-        "epoch": job.epoch,
+    clustering = load_json(job.input("clustering")) if job.reads("clustering") else None
+    labels = None
+    if job.reads("pseudolabels"):
+        labels = int(read_parquet(job.input("pseudolabels"), ["label"])["label"].max()) + 1
+    training = {
         "loss": float(np.average(steps["loss"], weights=steps["images"])),
         "loss_first": float(steps["loss"].iloc[0]),
         "loss_last": float(steps["loss"].iloc[-1]),
         "accuracy": float(steps["correct"].sum() / images),
         "images_trained": images,
         "lr": float(steps["lr"].iloc[-1]),
+        "labels": labels,
     }
-    clustering = load_json(job.input("clustering")) if job.reads("clustering") else None
-    labels = None
-    if job.reads("pseudolabels"):
-        labels = int(read_parquet(job.input("pseudolabels"), ["label"])["label"].max()) + 1
-    return row | {"labels": labels} | clustering_row(clustering)
-
-
-CLUSTERING_COLUMNS = (
-    "nmi_previous",
-    "nmi_labels",
-    "reassigned",
-    "knn_accuracy",
-    "clusters",
-    "used",
-    "empty",
-    "singletons",
-    "largest_share",
-    "entropy",
-    "collapsed",
-    "objective",
-    "iterations",
-    "rank",
-    "effective_rank",
-    "variance_kept",
-)
-
-
-def clustering_row(clustering: dict[str, Any] | None) -> dict[str, Any]:
-    """The measures of a clustering.json in one row, the objective as its last value; None without."""
-    if clustering is None:
-        return dict.fromkeys(CLUSTERING_COLUMNS)
-    row = {column: clustering[column] for column in CLUSTERING_COLUMNS}
-    row["objective"] = clustering["objective"][-1]
-    return row
+    return epoch_row(job.epoch, training, clustering)
 
 
 if __name__ == "__main__":

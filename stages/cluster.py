@@ -21,6 +21,7 @@ from stages.method import measures
 from stages.method.kmeans import Clustering, kmeans, of_groups
 from stages.method.pic import power_iteration_clustering
 from stages.method.whitening import PCAWhitening
+from stages.parameters.cluster import ClusterKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
@@ -30,7 +31,7 @@ KNN_ROWS = 10_000
 """kNN accuracy is measured on at most this many images, spread evenly over the data set."""
 
 
-def cluster(job: Job) -> None:
+def cluster(job: Job[ClusterKeys]) -> None:
     rows = job.rows("whitened", "whiten").read()
     images = job.packed()
     found = _clustering(job, rows, images.label)
@@ -56,20 +57,18 @@ def cluster(job: Job) -> None:
     job.images = len(rows)
 
 
-def _clustering(job: Job, rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Clustering:
+def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Clustering:
     params = job.params.cluster
     if params.method == "labels":
         if (labels < 0).any():
             raise Refusal("cluster.method: labels: some pictures have none; --set cluster.method=kmeans")
         return of_groups(rows, np.unique(labels, return_inverse=True)[1])
     if params.method == "pic":
-        pic = params.pic
-        if len(rows) <= pic.neighbours:
-            raise Refusal(f"cluster.pic.neighbours: {pic.neighbours} neighbours need more than {len(rows)} pictures")
-        groups = power_iteration_clustering(
-            rows, count=pic.neighbours, sigma=pic.sigma, alpha=pic.alpha, iterations=pic.iterations
-        )
-        return of_groups(rows, groups)
+        neighbours = params.pic.neighbours or 0
+        if len(rows) <= neighbours:
+            raise Refusal(f"cluster.pic.neighbours: {neighbours} neighbours need more than {len(rows)} pictures")
+        return of_groups(rows, power_iteration_clustering(rows, **params.pic.model_dump()))
+    assert params.k is not None and params.iterations is not None
     if params.k > len(rows):
         raise Refusal(
             f"cluster.k: {params.k} clusters for {len(rows)} pictures; --set cluster.k={len(rows) // 20 or 1}"
@@ -117,7 +116,7 @@ def measured(
     }
 
 
-def _tell(job: Job, report: dict[str, Any]) -> None:
+def _tell(job: Job[ClusterKeys], report: dict[str, Any]) -> None:
     words = [f"{report['used']} clusters used, {report['empty']} empty"]
     for key, name in (("nmi_previous", "NMI to the previous"), ("nmi_labels", "NMI to labels")):
         if report[key] is not None:

@@ -7,25 +7,24 @@ writes  model.safetensors   the backbone, without any top layer
 
 import json
 
-import pandas as pd
 from safetensors.torch import save
 
 from stages.artifacts.checkpoints import load
 from stages.artifacts.documents import load_json
+from stages.artifacts.measures import epoch_row, history_table
 from stages.artifacts.writing import write_bytes
-from stages.checkpoint import clustering_row
+from stages.parameters.model import ModelKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
 REVISION = 1
 
 
-def export(job: Job) -> None:
+def export(job: Job[ModelKeys]) -> None:
     rows = [load_json(path) for path in job.inputs("metrics")]
     last = rows[-1]["epoch"] if rows else _start(job)
-    rows.append({"epoch": last + 1} | clustering_row(load_json(job.input("clustering"))))
-    history = pd.DataFrame(rows)
-    write_bytes(job.output("history"), history.to_csv(index=False).encode())
+    rows.append(epoch_row(last + 1, clustering=load_json(job.input("clustering"))))
+    write_bytes(job.output("history"), history_table(rows).to_csv(index=False).encode())
     state = load(job.input("network"))["network"]
     # One key: safetensors orders several at random, and equal runs must give equal bytes.
     about = {"deepcluster": json.dumps(job.params.model.model_dump(), sort_keys=True)}
@@ -33,7 +32,7 @@ def export(job: Job) -> None:
     write_bytes(job.output("weights"), save(tensors, metadata=about))
 
 
-def _start(job: Job) -> int:
+def _start(job: Job[ModelKeys]) -> int:
     return int(job.input("network").parent.name)
 
 

@@ -5,11 +5,13 @@ writes  features.zarr   (N, d), row i = image i; the last hidden layer without i
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.artifacts.checkpoints import for_features
 from stages.artifacts.chunks import ChunkWriter
-from stages.method.features import checked, embed
+from stages.method.features import check_features, embed
 from stages.method.sampling import batches
+from stages.parameters.extract import ExtractKeys
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
@@ -18,32 +20,28 @@ from stages.runtime.runner import run_stage
 REVISION = 2
 
 
-def extract(job: Job) -> None:
+def extract(job: Job[ExtractKeys]) -> None:
     params = job.params
     images = job.packed()
     network = for_features(params.model, job.input("network"), device_of(params.device))
 
     rows = min(params.extract.chunk_rows, len(images))
     out = ChunkWriter(job.output("features"), (rows, network.dim), params.extract.dtype)
-    starts = range(0, len(images), rows)
-    todo = [start for start in starts if not out.has(start // rows)]
-    spans = [
-        (start + first, start + last)
-        for start in todo
-        for first, last in batches(min(rows, len(images) - start), params.extract.batch)
-    ]
 
-    def crops(span: tuple[int, int]) -> np.ndarray:
+    def spans(chunk: int) -> list[tuple[int, int]]:
+        """First and last image of each batch of a chunk."""
+        start = chunk * rows
+        return [(start + a, start + b) for a, b in batches(min(rows, len(images) - start), params.extract.batch)]
+
+    def crops(span: tuple[int, int]) -> NDArray[np.uint8]:
         return np.stack([images.centre_crop(i, params.model.input) for i in range(*span)])
 
-    buffer = np.empty((rows, network.dim), params.extract.dtype)
-    loaded = prefetch(crops, spans, job.workers)
-    for (first, last), batch in zip(spans, job.progress(loaded, sum(b - a for a, b in spans), len), strict=True):
-        start = first // rows * rows
-        features = embed(network, batch, params.precision)
-        buffer[first - start : last - start] = checked(features, params.extract.dtype)
-        if last == min(start + rows, len(images)):
-            out.write(start // rows, buffer[: last - start])
+    todo = [chunk for chunk in range(-(-len(images) // rows)) if not out.has(chunk)]
+    loaded = prefetch(crops, [span for chunk in todo for span in spans(chunk)], job.workers)
+    total = sum(b - a for chunk in todo for a, b in spans(chunk))
+    features = (embed(network, pictures, params.precision) for pictures in job.progress(loaded, total, len))
+    for chunk in todo:
+        out.write(chunk, np.concatenate([check_features(next(features), params.extract.dtype) for _ in spans(chunk)]))
     out.close(len(images))
     job.images = len(images)
 

@@ -16,6 +16,7 @@ from PIL import Image
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.tables import read_parquet
 from stages.artifacts.writing import write_bytes
+from stages.parameters.types import NoKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
@@ -26,7 +27,7 @@ REVISION = 1
 ROWS, COLUMNS, TILE, GAP = 12, 12, 56, 4
 
 
-def figures(job: Job) -> None:
+def figures(job: Job[NoKeys]) -> None:
     import matplotlib.pyplot as plt
 
     folder = job.output("figures")
@@ -53,7 +54,7 @@ def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
             left.plot(history["epoch"], history[column], marker=".", label=label)
     left.set(xlabel="epoch", ylabel="NMI", ylim=(0, None))
     left.legend(loc="best", frameon=False)
-    if "loss" in history:
+    if history["loss"].notna().any():
         right.plot(history["epoch"], history["loss"], marker=".", color="tab:red")
     right.set(xlabel="epoch", ylabel="loss on the pseudo-labels")
     for axes in (left, right):

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from stages.artifacts.writing import make_folder, write_bytes
-from stages.parameters.dataset import GenerateParams
+from stages.parameters.dataset import DatasetKeys
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
 from stages.runtime.runner import run_stage
@@ -18,8 +18,9 @@ from stages.sources.drawings import CLASSES, draw_picture
 REVISION = 1
 
 
-def generate(job: Job) -> None:
-    params: GenerateParams = job.params.dataset.generate
+def generate(job: Job[DatasetKeys]) -> None:
+    params = job.params.dataset.generate
+    assert params is not None
     folder = job.output("pictures")
     for name in CLASSES:
         make_folder(folder / name)

@@ -9,13 +9,14 @@ from stages.artifacts.arrays import write_torch
 from stages.artifacts.checkpoints import build
 from stages.artifacts.writing import make_folder
 from stages.method.networks import initialise
+from stages.parameters.model import InitKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
 REVISION = 2
 
 
-def init(job: Job) -> None:
+def init(job: Job[InitKeys]) -> None:
     network = build(job.params.model)
     initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
     path = job.output("checkpoint")

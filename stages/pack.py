@@ -19,21 +19,22 @@ from stages.artifacts.documents import write_json
 from stages.artifacts.packing import Assembler
 from stages.artifacts.tables import write_frames, write_parquet
 from stages.artifacts.writing import remove, write_bytes
+from stages.dag.names import LISTING, PIXELS
 from stages.errors import Refusal
 from stages.method.decode import Unreadable, decode
-from stages.parameters.dataset import MOST_ASPECT, DatasetParams
+from stages.parameters.dataset import MOST_ASPECT, DatasetKeys, DatasetParams
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
 from stages.runtime.runner import run_stage
-from stages.sources.listing import Entry, Listing, checked_listing, source_path
+from stages.sources.listing import Entry, Listing, list_dataset, source_path
 
 REVISION = 3
 
 
-def pack(job: Job) -> None:
+def pack(job: Job[DatasetKeys]) -> None:
     dataset: DatasetParams = job.params.dataset
     source = source_path(job.root, dataset)
-    listing = checked_listing(job.root, dataset, job.folder)
+    listing = list_dataset(job.root, dataset, job.folder)
     work = job.partial.path
     _drop_save_points_of_another(work, listing.digest())
     assembler = Assembler(work, dataset, _classes(listing, dataset))
@@ -51,7 +52,7 @@ def pack(job: Job) -> None:
     write_parquet(job.output("rejected"), rejected)
     write_json(job.output("pack"), _summary(job.output("manifest"), dataset, assembler, rejected))
     listed = {"path": dataset.path, "digest": listing.digest(), "count": len(listing.entries)}
-    write_json(job.untracked("listing.json"), listed)
+    write_json(job.untracked(LISTING), listed)
     job.images = assembler.images
     _tell(job, rejected, listing)
 
@@ -80,7 +81,7 @@ def _drop_save_points_of_another(work: Path, digest: str) -> None:
     if mark.exists() and mark.read_text() == digest:
         return
     remove(work / "parts")
-    remove(work / "pixels.zarr")
+    remove(work / PIXELS)
     write_bytes(mark, digest.encode())
 
 
@@ -98,7 +99,7 @@ def _summary(manifest: Path, dataset: DatasetParams, assembler: Assembler, rejec
     }
 
 
-def _tell(job: Job, rejected: pd.DataFrame, listing: Listing) -> None:
+def _tell(job: Job[DatasetKeys], rejected: pd.DataFrame, listing: Listing) -> None:
     words = [f"{job.images:,} pictures packed"]
     if len(rejected):
         words.append(f"{len(rejected):,} rejected (see {job.node.folder}/rejected.parquet)")

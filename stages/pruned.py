@@ -13,6 +13,7 @@ from pathlib import Path
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.guards import reason
 from stages.dag.folders import find_root
+from stages.dag.names import LOG, PARAMS
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.runtime.report import Reporter
@@ -26,8 +27,8 @@ def pruned() -> None:
     try:
         folder = Path(sys.argv[1]).resolve()
         root, run = find_root(folder), folder.parents[1]
-        told = reason(root, run.name, int(folder.name), load_yaml(run / "params.yaml"))
-        Reporter(run / "log.txt").note(f"refused: {told}")
+        told = reason(root, run.name, int(folder.name), load_yaml(run / PARAMS))
+        Reporter(run / LOG).note(f"refused: {told}")
     except Refusal as refusal:
         if os.environ.get("DEEPCLUSTER_DEBUG"):
             traceback.print_exc()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stages.artifacts.tables import readable, write_frames
 from stages.method.sampling import dense_labels, uniform_weights
+from stages.parameters.pseudolabel import PseudolabelKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
@@ -23,7 +24,7 @@ BLOCK = 1 << 16
 """Images whose columns are in memory at once."""
 
 
-def pseudolabel(job: Job) -> None:
+def pseudolabel(job: Job[PseudolabelKeys]) -> None:
     clusters, sizes = _clusters(job)
     if job.params.pseudolabel.permuted:
         job.rng.shuffle(clusters)
@@ -31,7 +32,7 @@ def pseudolabel(job: Job) -> None:
     job.images = len(clusters)
 
 
-def _clusters(job: Job) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _clusters(job: Job[PseudolabelKeys]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """(N,) cluster of each image, and (k,) images of each cluster; of all that is N long, only the first is held."""
     path = job.input("assignments")
     sizes = np.zeros(0, np.int64)

@@ -9,23 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.artifacts.documents import load_json, load_yaml
-from stages.artifacts.guards import changed_key, reason, record
+from stages.artifacts.documents import load_json
+from stages.artifacts.guards import changed_key, reason
+from stages.artifacts.plans import fits, planned_stages, untracked
+from stages.artifacts.records import pruned_record
 from stages.artifacts.run_params import render
 from stages.artifacts.writing import write_bytes
-from stages.dag.epochs import own_epochs
+from stages.dag.epochs import epochs_with, own_epochs
 from stages.dag.folders import epoch_folder
-from stages.dag.graph import is_planned
+from stages.dag.names import PACK, PLAN
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
+from stages.parameters.resolve import ResolveKeys
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
 
-def resolve(job: Job) -> None:
-    params: RunParams = job.params.run
+def resolve(job: Job[ResolveKeys]) -> None:
+    params = job.params.run
     packed = load_json(job.input("pack"))
     check_counts(params, packed["images"], packed["labelled"])
     for difference in _differences(job, params):
@@ -37,33 +40,39 @@ def resolve(job: Job) -> None:
     write_bytes(job.output("params"), render(params))
 
 
-def _differences(job: Job, params: RunParams) -> Iterator[str]:
+def _differences(job: Job[ResolveKeys], params: RunParams) -> Iterator[str]:
     """What the parameters ask for and the generated dvc.yaml files do not plan."""
-    folder = job.folder / "epochs"
-    planned = sorted(int(path.parent.name) for path in folder.glob("*/dvc.yaml"))
+    planned = epochs_with(job.folder, PLAN)
     if planned != list(own_epochs(params)):
         last = max(planned, default=params.start)
         yield f"params.yaml asks for {params.epochs} epochs and {last} are planned"
         return
-    for epoch in planned:
-        if not is_planned(params, epoch, load_yaml(folder / f"{epoch:04d}/dvc.yaml")["stages"]):
-            yield f"cluster.every: {params.cluster.every} is not what epoch {epoch} is planned for"
+    values = as_values(params)
+    folders = {f"epoch {epoch}": job.root / epoch_folder(params.run, epoch) for epoch in planned}
+    folders |= {"final": job.root / epoch_folder(params.run, "final"), "export": job.folder}
+    for where, folder in folders.items():
+        stages = planned_stages(folder) or {}
+        if where.startswith("epoch") and not fits(params, int(folder.name), stages):
+            yield f"cluster.every: {params.cluster.every} is not what {where} is planned for"
+            return
+        if key := next(untracked(stages, values), None):
+            yield f"{key}: {where} of run {params.run} was planned before there was such a key, and does not follow it"
             return
 
 
-def _refuse_pruned(job: Job, params: RunParams) -> None:
+def _refuse_pruned(job: Job[ResolveKeys], params: RunParams) -> None:
     # The guards would stop `dvc repro` too, but by then other stages have run and written over what was there.
     values = as_values(params)
     for epoch in own_epochs(params):
-        entry = record(job.root / epoch_folder(params.run, epoch))
+        entry = pruned_record(job.root / epoch_folder(params.run, epoch))
         if entry is not None and (changed_key(entry, values) or _packed_anew(entry, job)):
             raise Refusal(reason(job.root, params.run, epoch, values))
 
 
-def _packed_anew(entry: dict[str, Any], job: Job) -> bool:
+def _packed_anew(entry: dict[str, Any], job: Job[ResolveKeys]) -> bool:
     with open(job.input("pack"), "rb") as file:
         now = hashlib.file_digest(file, "md5").hexdigest()
-    return any(Path(dep["path"]).name == "pack.json" and dep["md5"] != now for dep in entry.get("deps", []))
+    return any(Path(dep["path"]).name == PACK and dep["md5"] != now for dep in entry.get("deps", []))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ writes  trained/checkpoint.pt   network and optimizer
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,12 @@ from stages.artifacts.checkpoints import build, load, restore
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.tables import read_parquet, write_parquet
 from stages.artifacts.writing import make_folder
+from stages.dag.names import CHECKPOINT, STEPS
 from stages.errors import Refusal
 from stages.method.augment import random_crops, resized_crop
 from stages.method.sampling import batches, released_draws, uniform_draws
 from stages.method.training import Learner, learning_rate, new_learner, train_step
-from stages.parameters.train import TrainParams
+from stages.parameters.train import TrainKeys, TrainParams
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
@@ -40,7 +40,7 @@ CHECK_EVERY = 20
 """Steps between looks at the losses, since a look makes a GPU wait."""
 
 
-def train(job: Job) -> None:
+def train(job: Job[TrainKeys]) -> None:
     params = job.params
     settings: TrainParams = params.train
     images = job.packed()
@@ -75,9 +75,9 @@ def train(job: Job) -> None:
     rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
     loaded = prefetch(load_batch, steps[done:], job.workers)
     saved = time.monotonic()
-    todo = job.progress(_counted(loaded), sum(b - a for a, b in steps[done:]), len)
-    for i, batch in enumerate(todo, start=done):
-        loss, right = train_step(learner, batch.pictures, batch.labels, rates[i], params.precision)
+    todo = job.progress(loaded, sum(b - a for a, b in steps[done:]), lambda batch: len(batch[1]))
+    for i, (pictures, targets) in enumerate(todo, start=done):
+        loss, right = train_step(learner, pictures, targets, rates[i], params.precision)
         losses.append(loss)
         correct.append(right)
         if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
@@ -97,31 +97,16 @@ def train(job: Job) -> None:
             "lr": np.array(rates),
         }
     )
-    write_parquet(folder / "steps.parquet", frame)
+    write_parquet(folder / STEPS, frame)
     state = learner.state()
     write_torch(
-        folder / "checkpoint.pt",
+        folder / CHECKPOINT,
         {"network": _on_cpu(state["network"]), "optimizer": _on_cpu(state["optimizer"])},
     )
     job.images = len(draws)
     share = frame["correct"].sum() / len(draws)
     mean = np.average(frame["loss"], weights=frame["images"])
     job.say(f"loss {mean:.3f}, accuracy on the pseudo-labels {share:.3f}")
-
-
-@dataclass
-class Batch:
-    """One step's pictures (B, size, size, 3) uint8 and pseudo-labels (B,) int64."""
-
-    pictures: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-def _counted(loaded: Any) -> Any:
-    return (Batch(pictures, labels) for pictures, labels in loaded)
 
 
 def _augmented(images: PackedImages, crops: Any, i: int, image: int, size: int) -> NDArray[np.uint8]:
@@ -140,7 +125,7 @@ def _looked_at(losses: list[Any], correct: list[Any], epoch: int, rates: list[fl
     return values, [int(right) for right in correct]
 
 
-def _save(job: Job, learner: Learner, losses: list[float], correct: list[int]) -> None:
+def _save(job: Job[TrainKeys], learner: Learner, losses: list[float], correct: list[int]) -> None:
     state = {
         "learner": learner.state(),
         "losses": losses,
@@ -151,7 +136,7 @@ def _save(job: Job, learner: Learner, losses: list[float], correct: list[int]) -
     write_torch(job.partial.path / "savepoint.pt", state)
 
 
-def _resume(job: Job, learner: Learner, steps: int) -> tuple[list[Any], list[Any], int]:
+def _resume(job: Job[TrainKeys], learner: Learner, steps: int) -> tuple[list[Any], list[Any], int]:
     """Losses, right predictions and the number of steps done before a kill; all empty at a start."""
     path = job.partial.path / "savepoint.pt"
     if not path.exists():

@@ -15,13 +15,14 @@ from stages.artifacts.chunks import ChunkReader, ChunkWriter
 from stages.artifacts.transform import save
 from stages.errors import Refusal
 from stages.method.whitening import PCAWhitening
+from stages.parameters.whiten import WhitenKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
 REVISION = 4
 
 
-def whiten(job: Job) -> None:
+def whiten(job: Job[WhitenKeys]) -> None:
     dim = job.params.whiten.dim
     features = job.rows("features", "extract")
     try:
@@ -40,7 +41,7 @@ def whiten(job: Job) -> None:
 class _Told:
     """The blocks of an array, each time that they are iterated, with the progress told."""
 
-    job: Job
+    job: Job[WhitenKeys]
     rows: ChunkReader
 
     def __iter__(self) -> Iterator[NDArray[Any]]:

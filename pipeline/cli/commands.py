@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import Epochs, RunName, Sets, Yes, requested
-from pipeline.cli.terminal import Shared, answer, epoch_of, escaped, next_steps, opened, print_table, reporter, root
+from pipeline.cli.terminal import Shared, answer, epoch_of, escape, next_steps, opened, print_table, reporter, root
 from stages.errors import Refusal
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def embed(
     with reporter(run) as report:
         found = through(root(), run, images, out, report)
         for name, reason in found.rejected:
-            report.say(f"rejected: {escaped(name)}: {reason}")
+            report.say(f"rejected: {escape(name)}: {reason}")
         report.say(f"{found.count:,} pictures in {out}, {len(found.rejected):,} rejected")
 
 

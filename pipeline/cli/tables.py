@@ -26,7 +26,7 @@ def status_table(states: list[NodeStatus], every: bool) -> Table:
     table = Table("folder", "stages", box=None)
     finished = pruned = 0
     for folder, found in rows.items():
-        if not every and "epochs/" in folder and all(status.state == "done" for status in found):
+        if not every and found[0].node.in_epoch and all(status.state == "done" for status in found):
             finished += 1
             pruned += found[0].node.stage == PRUNED
             continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stages.dag.names import LOG
 from stages.errors import Refusal
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def reporter(run: str) -> Reporter:
     from stages.runtime.report import Reporter
 
     folder = root() / "data/runs" / run
-    return Reporter(folder / "log.txt" if folder.exists() else None)
+    return Reporter(folder / LOG if folder.exists() else None)
 
 
 def next_steps(run: str, report: Reporter) -> None:
@@ -108,7 +109,7 @@ def print_table(table: Any) -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def escaped(name: bytes) -> str:
+def escape(name: bytes) -> str:
     from stages.runtime.report import printable
 
     return printable(os.fsdecode(name))

@@ -22,7 +22,7 @@ from stages.runtime.job import dataset_job, run_job
 from stages.runtime.locks import only_writer
 from stages.runtime.report import Reporter
 from stages.runtime.runner import execute
-from stages.sources.listing import checked_listing
+from stages.sources.listing import list_dataset
 
 
 class Follower(Protocol):
@@ -56,7 +56,7 @@ class Engine:
 
     def pack(self, dataset: DatasetParams, *, force: str | None = None) -> int:
         """Packs a data set where it is not up to date, the stage `force` in any case; how many ran."""
-        nodes = dataset_nodes(dataset.name, generated=dataset.generate is not None)
+        nodes = dataset_nodes(dataset)
         forced = {node.id for node in nodes if node.stage == force}
         if not forced and not any(self.recorder.changed(node) for node in nodes):
             return 0
@@ -99,7 +99,7 @@ class Engine:
         # What is missing refuses before the former outputs are removed.
         job.fingerprint()
         if node.stage == "pack":
-            checked_listing(self.root, job.params.dataset, job.folder)
+            list_dataset(self.root, job.params.dataset, job.folder)
         self.recorder.clear(node)
         try:
             execute(getattr(module, node.stage), job, params)

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.recording.lock_files import PREVIOUS, recorded_stages
-from stages.artifacts.guards import MARK
+from stages.artifacts.records import pruned_record
 from stages.dag.epochs import own_epochs
 from stages.dag.folders import epoch_folder
 from stages.dag.graph import pruned_node
-from stages.dag.nodes import PRUNED, Node
+from stages.dag.nodes import Node
 from stages.parameters.run import RunParams
 
 
 def guards(root: Path, params: RunParams) -> dict[int, Node]:
     """The guard of each epoch that is pruned, as its dvc.lock records it."""
-    found = {}
-    for epoch in own_epochs(params):
-        folder = root / epoch_folder(params.run, epoch)
-        # Where a kill cut the lock short, the kept one tells; only what mentions a guard is parsed.
-        if any(_mentions_guard(folder / name) for name in ("dvc.lock", PREVIOUS)):
-            entry = recorded_stages(folder).get(PRUNED)
-            if entry is not None:
-                found[epoch] = _recorded_node(params, epoch, entry)
-    return found
-
-
-def _mentions_guard(lock: Path) -> bool:
-    try:
-        return MARK.encode() in lock.read_bytes()
-    except OSError:
-        return False
+    entries = {epoch: pruned_record(root / epoch_folder(params.run, epoch)) for epoch in own_epochs(params)}
+    return {epoch: _recorded_node(params, epoch, entry) for epoch, entry in entries.items() if entry is not None}
 
 
 def _recorded_node(params: RunParams, epoch: int, entry: Mapping[str, Any]) -> Node:
-    deps = {Path(dep["path"]).name for dep in entry.get("deps", [])}
-    outs = {out["path"] for out in entry.get("outs", [])}
-    node = pruned_node(params, epoch, network="checkpoint.pt" in deps, checkpoint="checkpoint.pt" in outs)
+    node = pruned_node(params, epoch, network=True, checkpoint=True)
+    names = {item["path"] for item in (*entry.get("deps", []), *entry.get("outs", []))}
+    deps = {role: path for role, path in node.deps.items() if os.path.relpath(path, node.folder) in names}
+    outs = {role: out for role, out in node.outs.items() if os.path.relpath(out.path, node.folder) in names}
     keys = (key for values in entry.get("params", {}).values() for key in values)
-    return replace(node, params=tuple(keys))
+    return replace(node, deps=deps, outs=outs, keys=tuple(keys))

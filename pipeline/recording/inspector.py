@@ -10,21 +10,24 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.recording.guards import guards
 from pipeline.recording.hashes import Look, look_at, md5
-from pipeline.recording.lock_files import recorded_stages
 from stages.artifacts.documents import load_yaml
+from stages.artifacts.plans import recorded_plans
 from stages.artifacts.publishing import failure
+from stages.artifacts.records import recorded_stages
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.graph import dataset_nodes, run_nodes
+from stages.dag.graph import Plans, dataset_nodes, guard_keys, run_nodes
+from stages.dag.names import CHECKPOINT, FEATURES, LOCK, PARAMS, WHITENED
 from stages.dag.nodes import PRUNED, Node, Out
 from stages.dag.revisions import revision_of
 from stages.errors import Refusal
-from stages.parameters.differences import as_values
-from stages.parameters.keys import lookup, same
+from stages.parameters.differences import as_values, unrecorded
+from stages.parameters.keys import flat, lookup
 from stages.parameters.run import RunParams
 
 State = Literal["done", "stale", "missing", "failed"]
@@ -130,25 +133,24 @@ class Inspector:
     def _changed_param(self, node: Node, entry: dict[str, Any]) -> str | None:
         if node.stage == "resolve":
             return self._resolved_difference() or self._file_param_difference(node, entry)
-        if node.run is None or node.stage == "figures":
+        if not node.keys:
             return self._file_param_difference(node, entry)
         recorded: dict[str, Any] = {}
         for values in entry.get("params", {}).values():
             recorded |= values
-        for key in node.keys:
-            if key not in recorded or not same(recorded[key], self._value(key)):
-                return key
-        return None
+        keys = guard_keys(recorded) if node.stage == PRUNED else node.keys
+        changed = (key for key in keys if key in recorded and recorded[key] != self._value(key))
+        return next(chain(changed, unrecorded(keys, recorded, self.values)), None)
 
     def _value(self, key: str) -> Any:
         try:
             return lookup(self.values, key)
-        except KeyError:
+        except (KeyError, TypeError):
             # A guard may be recorded with a key that this version of the program has no more.
             return None
 
     def _resolved_difference(self) -> str | None:
-        path = self.root / run_folder(self.params.run) / "params.yaml"
+        path = self.root / run_folder(self.params.run) / PARAMS
         if not path.exists():
             return None
         try:
@@ -156,10 +158,11 @@ class Inspector:
         except Refusal:
             # The outputs' turn comes later, and says so.
             return None
-        for key, value in self.values.items():
-            if not same(before.get(key), value):
-                return key
-        return None
+        was, now = flat(before), flat(self.values)
+        changed = (key for key in now if key in was and was[key] != now[key])
+        # A stage that the run was planned without has no revision there.
+        new = unrecorded((key for key in now if not key.startswith("revision.")), was, self.values)
+        return next(chain(changed, new, (key for key in was if key not in now)), None)
 
     def _file_param_difference(self, node: Node, entry: dict[str, Any]) -> str | None:
         for name, values in entry.get("params", {}).items():
@@ -168,14 +171,14 @@ class Inspector:
                 if values.get("REVISION") != revision_of(path.stem):
                     return f"revision.{path.stem}"
                 continue
-            root_file = path == (self.root / "params.yaml").resolve()
+            root_file = path == (self.root / PARAMS).resolve()
             content = self.content if root_file and self.content is not None else load_yaml(path)
             for key, value in values.items():
                 try:
                     current = lookup(content, key)
                 except (KeyError, TypeError):
                     return str(key)
-                if not same(value, current):
+                if value != current:
                     return str(key)
         return None
 
@@ -185,7 +188,7 @@ class Inspector:
         A lock is written anew at each stage, so what was made from the file says more of when it was read.
         """
         if folder not in self._limits:
-            limits = {"": (self.root / folder / "dvc.lock").stat().st_mtime_ns}
+            limits = {"": (self.root / folder / LOCK).stat().st_mtime_ns}
             hashes: dict[str, str] = {}
             for entry in self._locks[folder].values():
                 for item in (*entry.get("outs", []), *entry.get("deps", [])):
@@ -236,13 +239,11 @@ def final_is_current(root: Path, params: RunParams) -> bool:
     if not {"extract", "whiten", "cluster"} <= entries.keys():
         return False
     last = epoch_folder(params.run, params.epochs)
-    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", "checkpoint.pt")
+    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", CHECKPOINT)
     return (
-        _recorded(entries["extract"], "deps", "checkpoint.pt") == (made or md5(root / last / "checkpoint.pt"))
-        and _recorded(entries["whiten"], "deps", "features.zarr")
-        == _recorded(entries["extract"], "outs", "features.zarr")
-        and _recorded(entries["cluster"], "deps", "whitened.zarr")
-        == _recorded(entries["whiten"], "outs", "whitened.zarr")
+        _recorded(entries["extract"], "deps", CHECKPOINT) == (made or md5(root / last / CHECKPOINT))
+        and _recorded(entries["whiten"], "deps", FEATURES) == _recorded(entries["extract"], "outs", FEATURES)
+        and _recorded(entries["cluster"], "deps", WHITENED) == _recorded(entries["whiten"], "outs", WHITENED)
     )
 
 
@@ -260,15 +261,16 @@ def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
     return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)
 
 
-def project_nodes(params: RunParams, guards: Mapping[int, Node] | None = None) -> list[Node]:
+def project_nodes(
+    params: RunParams, guards: Mapping[int, Node] | None = None, plans: Plans | None = None
+) -> list[Node]:
     """The nodes of the run's data set and of the run, in order; `guards` stand for pruned epochs."""
-    dataset = params.dataset
-    return [*dataset_nodes(dataset.name, generated=dataset.generate is not None), *run_nodes(params, guards)]
+    return [*dataset_nodes(params.dataset), *run_nodes(params, guards, plans)]
 
 
 def nodes_on_disk(root: Path, params: RunParams) -> list[Node]:
-    """`project_nodes`, with the guards of the epochs that are pruned there."""
-    return project_nodes(params, guards(root, params))
+    """`project_nodes` as they lie there: with guards of pruned epochs, and recorded ones as they were planned."""
+    return project_nodes(params, guards(root, params), recorded_plans(root, params))
 
 
 def of_run(root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> list[NodeStatus]:

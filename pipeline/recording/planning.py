@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.recording.dvc_yaml import dataset_yaml, epoch_yaml, final_yaml, guard_yaml, run_yaml
 from pipeline.recording.guards import guards
-from pipeline.recording.lock_files import recorded_stages
 from stages.artifacts.documents import load_yaml
-from stages.artifacts.guards import MARK
+from stages.artifacts.plans import fits, planned_stages, recorded_plans, untracked
+from stages.artifacts.records import mentions_guard, recorded_stages
 from stages.artifacts.writing import write_bytes
-from stages.dag.epochs import own_epochs
+from stages.dag.declared import of_runs
+from stages.dag.epochs import epochs_with, own_epochs
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.graph import epoch_nodes, is_planned
-from stages.dag.nodes import PRUNED
+from stages.dag.graph import end_nodes, epoch_nodes, final_nodes, keys_of, start_nodes
+from stages.dag.names import LOCK, PARAMS, PLAN
+from stages.dag.nodes import PRUNED, Node
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetParams
+from stages.parameters.differences import as_values, unrecorded
+from stages.parameters.keys import has
 from stages.parameters.run import RunParams
 
 
@@ -42,39 +46,60 @@ def write_run(root: Path, params: RunParams) -> Planned:
     An epoch whose guard is not recorded, since a kill came between, gets its stages back; one whose recorded guard
     is gone, since git brought back an older dvc.yaml, gets its guard.
 
-    A resolved params.yaml that is no YAML is removed, since DVC reads it before `resolve` could write it anew.
-
     Epochs beyond the last that hold no record are removed from the plan.
 
     Raises:
         Refusal: fewer epochs than are recorded, or a recorded epoch of another structure.
     """
     done = refuse_other_plan(root, params)
-    resolved = root / run_folder(params.run) / "params.yaml"
-    if resolved.exists():
-        try:
-            load_yaml(resolved)
-        except Refusal:
-            resolved.unlink()
+    values = as_values(params)
     planned = Planned()
     files: dict[str, str] = {}
-    guarded = guards(root, params)
+    guarded, plans = guards(root, params), recorded_plans(root, params)
     for epoch in own_epochs(params):
         folder = root / epoch_folder(params.run, epoch)
-        stages = _planned_stages(folder) if epoch in done else None
+        stages = planned_stages(folder) if epoch in done else None
         if epoch in guarded and (stages is None or PRUNED not in stages):
             files |= guard_yaml(guarded[epoch])
-        elif stages is None or half_pruned(folder):
-            files |= epoch_yaml(params, epoch)
+        elif stages is None or half_pruned(folder) or any(untracked(stages, values)):
+            files |= epoch_yaml(params, epoch, plans)
         else:
             planned.kept += 1
-    files |= final_yaml(params) | run_yaml(params)
-    for folder in sorted((root / run_folder(params.run) / "epochs").glob("*")):
-        if folder.name.isdigit() and int(folder.name) > params.epochs and (folder / "dvc.yaml").exists():
+    if _resolved_is_unusable(root, params.run, tracked_anew=bool(files)):
+        # DVC reads it before `resolve` could write it anew, and fails over a key that is not there.
+        (root / run_folder(params.run) / PARAMS).unlink(missing_ok=True)
+    files |= final_yaml(params, _recorded_keys(root, final_nodes(params), values))
+    ends = [*start_nodes(params), *end_nodes(params, plans)]
+    files |= run_yaml(params, _recorded_keys(root, ends, values), plans)
+    for epoch in epochs_with(root / run_folder(params.run), PLAN):
+        if epoch > params.epochs:
+            folder = root / epoch_folder(params.run, epoch)
             shutil.rmtree(folder)
             planned.removed.append(str(folder.relative_to(root)))
     _write(root, files, planned)
     return planned
+
+
+def _resolved_is_unusable(root: Path, run: str, *, tracked_anew: bool) -> bool:
+    """Whether the run's params.yaml cannot be read, or lacks a key that an epoch planned today tracks."""
+    path = root / run_folder(run) / PARAMS
+    try:
+        content = load_yaml(path)
+    except Refusal:
+        return path.exists()
+    return tracked_anew and not all(has(content, key) for stage in of_runs() for key in keys_of(stage.name))
+
+
+def _recorded_keys(root: Path, nodes: Iterable[Node], values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The keys that each recorded stage was made with, as long as those that it lacks have their default."""
+    found = {}
+    for node in nodes:
+        entry = recorded_stages(root / node.folder).get(node.stage)
+        if entry is not None and node.keys:
+            keys = [key for params in entry.get("params", {}).values() for key in params]
+            if not unrecorded(node.keys, keys, values):
+                found[node.stage] = keys
+    return found
 
 
 def refuse_other_plan(root: Path, params: RunParams) -> list[int]:
@@ -89,8 +114,7 @@ def refuse_other_plan(root: Path, params: RunParams) -> list[int]:
 
 def half_pruned(folder: Path) -> bool:
     """Whether a kill came between the guard's dvc.yaml and its record: nothing is deleted yet."""
-    path = folder / "dvc.yaml"
-    return path.exists() and MARK in path.read_text(encoding="utf-8") and PRUNED not in recorded_stages(folder)
+    return mentions_guard(folder / PLAN) and PRUNED not in recorded_stages(folder)
 
 
 def half_pruned_epochs(root: Path, params: RunParams) -> list[int]:
@@ -99,8 +123,7 @@ def half_pruned_epochs(root: Path, params: RunParams) -> list[int]:
 
 def recorded_epochs(root: Path, run: str) -> list[int]:
     """Epochs with a dvc.lock: something of them was computed."""
-    locks = (root / run_folder(run) / "epochs").glob("*/dvc.lock")
-    return sorted(int(lock.parent.name) for lock in locks if lock.parent.name.isdigit())
+    return epochs_with(root / run_folder(run), LOCK)
 
 
 def _refuse_fewer(done: list[int], params: RunParams) -> None:
@@ -114,29 +137,19 @@ def _refuse_fewer(done: list[int], params: RunParams) -> None:
 
 def _refuse_other_structure(root: Path, params: RunParams, epoch: int) -> None:
     folder = root / epoch_folder(params.run, epoch)
-    stages: Mapping[str, Any] | None = _planned_stages(folder)
+    stages: Mapping[str, Any] | None = planned_stages(folder)
     if stages is None:
         # Its dvc.yaml will be written again: what is recorded, perhaps not all of the epoch, tells.
         stages = recorded_stages(folder)
         same = set(stages) <= {PRUNED, *(node.stage for node in epoch_nodes(params, epoch))}
     else:
-        same = is_planned(params, epoch, stages)
+        same = fits(params, epoch, stages)
     if not same:
         raise Refusal(
             f"params.yaml: cluster.every: epoch {epoch} of run {params.run} is recorded with the stages "
             f"{', '.join(sorted(stages))}; `python -m pipeline branch --from {params.run}@{epoch - 1} "
             f"--run NAME --set cluster.every={params.cluster.every}`"
         )
-
-
-def _planned_stages(folder: Path) -> dict[str, Any] | None:
-    """The stages of a folder's dvc.yaml, or None where it is missing, damaged or empty."""
-    try:
-        content = load_yaml(folder / "dvc.yaml")
-    except Refusal:
-        return None
-    stages = content.get("stages") if isinstance(content, dict) else None
-    return stages if isinstance(stages, dict) and stages and all(isinstance(s, dict) for s in stages.values()) else None
 
 
 def _write(root: Path, files: dict[str, str], planned: Planned) -> None:

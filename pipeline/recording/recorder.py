@@ -23,6 +23,7 @@ from dvc.repo import Repo
 from pipeline.recording.hashes import md5
 from pipeline.recording.lock_files import keep_entry, keep_lock, restore_lock
 from stages.artifacts.writing import space_told
+from stages.dag.names import LOCK, PLAN
 from stages.dag.nodes import Node
 from stages.errors import Refusal
 
@@ -80,7 +81,7 @@ class Recorder:
             # Before they are read: what is written meanwhile is read again.
             written = _written(folder)
             try:
-                stages = {stage.name: stage for stage in self.repo.stage.load_file(str(folder / "dvc.yaml"))}
+                stages = {stage.name: stage for stage in self.repo.stage.load_file(str(folder / PLAN))}
             except DvcException as error:
                 raise _unplanned(node, _one_line(error)) from None
             self._loaded = loaded = _Loaded(folder, written, stages)
@@ -146,7 +147,7 @@ class Recorder:
         run_cache=False, since DVC's run cache copies even outputs that are declared uncached.
         """
         folder = self.root / node.folder
-        lock = folder / "dvc.lock"
+        lock = folder / LOCK
         cached = [self.root / out.path for out in node.outs.values() if out.kind == "cached"]
         needed = sum(path.stat().st_size for path in [lock, *cached] if path.is_file())
 
@@ -189,7 +190,7 @@ class Recorder:
             Refusal: a kept file is missing or differs; the dvc.lock is as it was.
         """
         folder = self.root / node.folder
-        lock = folder / "dvc.lock"
+        lock = folder / LOCK
 
         def work() -> None:
             with self._recorded(node) as stage:
@@ -227,7 +228,7 @@ class _Loaded:
 
 
 def _written(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:
-    return tuple(_stamp(folder / name) for name in ("dvc.yaml", "dvc.lock"))
+    return tuple(_stamp(folder / name) for name in (PLAN, LOCK))
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

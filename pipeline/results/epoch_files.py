@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.recording.inspector import final_is_current
-from stages.artifacts.guards import record
+from stages.artifacts.records import pruned_record
 from stages.artifacts.remedies import remedy
-from stages.dag.epochs import clustered_epoch, spans
+from stages.dag.epochs import clustered_epoch, epochs_with, spans
 from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.names import ASSIGNMENTS, FEATURES, WHITENED
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
 
@@ -46,11 +47,10 @@ class EpochFiles:
         where = _where(epoch)
         if where == "final":
             return
-        if name in ("features.zarr", "whitened.zarr") and where > self.params.start:
+        if name in (FEATURES, WHITENED) and where > self.params.start:
             where = clustered_epoch(self.params, where)
-        if not self.path(where, name).exists() and record(self.path(where, "")) is not None:
-            folders = (self.folder / "epochs").glob("*")
-            found = sorted(int(path.name) for path in folders if (path / name).exists())
+        if not self.path(where, name).exists() and pruned_record(self.path(where, "")) is not None:
+            found = epochs_with(self.folder, name)
             raise Refusal(
                 f"epoch {where} of run {self.run} is pruned and keeps no {name} (`retain` in params.yaml); "
                 f"epochs that have it: {spans(found)}"
@@ -73,9 +73,8 @@ class EpochFiles:
         return path
 
     def clusterings(self) -> list[Epoch]:
-        found = (path.parent.name for path in (self.folder / "epochs").glob("*/assignments.parquet"))
-        numbers: list[Epoch] = sorted(int(name) for name in found)
-        final = (self.folder / "final/assignments.parquet").exists() and final_is_current(self.root, self.params)
+        numbers: list[Epoch] = [*epochs_with(self.folder, ASSIGNMENTS)]
+        final = (self.folder / "final" / ASSIGNMENTS).exists() and final_is_current(self.root, self.params)
         return [*numbers, "final"] if final else numbers
 
 

@@ -12,13 +12,14 @@ import pandas as pd
 from pipeline.results.run import Run
 from stages.artifacts.documents import load_yaml
 from stages.dag.folders import run_folder
+from stages.dag.names import PARAMS
 from stages.errors import Refusal
 
 
 def runs(root: Path) -> pd.DataFrame:
     """Every run: run, dataset, epochs (finished), planned, nmi_labels (last), gigabytes on disk."""
     rows = []
-    named = load_yaml(root / "params.yaml").get("runs") or {}
+    named = load_yaml(root / PARAMS).get("runs") or {}
     known = {path.name for path in (root / "data/runs").glob("*") if path.is_dir()}
     for name in sorted(known | set(map(str, named))):
         row: dict[str, Any] = {"run": name, "dataset": "", "epochs": 0, "planned": None, "nmi_labels": None}

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.recording.lock_files import recorded_stages
+from stages.artifacts.records import recorded_stages
+from stages.dag.epochs import epochs_with
+from stages.dag.names import LOCK
 
 
 class Descent:
@@ -22,7 +24,7 @@ class Descent:
 
     def broken(self) -> list[str]:
         """Folders of epochs, in order, "final" the last, from the first on that was made from files since replaced."""
-        folders = sorted((self.run / "epochs").glob("[0-9]*"))
+        folders = [self.run / "epochs" / f"{epoch:04d}" for epoch in epochs_with(self.run, LOCK)]
         folders.append(self.run / "final")
         stages = {folder: self._stages(folder) for folder in folders}
         made = {
@@ -40,7 +42,7 @@ class Descent:
 
     def _stages(self, folder: Path) -> dict[str, Any]:
         try:
-            written = (folder / "dvc.lock").stat().st_mtime_ns
+            written = (folder / LOCK).stat().st_mtime_ns
         except FileNotFoundError:
             return {}
         if folder not in self._read or self._read[folder][0] != written:

@@ -16,11 +16,26 @@ from pipeline.results import clusterings
 from pipeline.results.epoch_files import Epoch, EpochFiles
 from pipeline.results.mixtures import Descent
 from stages.artifacts.documents import load_json
+from stages.artifacts.measures import HISTORY, epoch_row, history_table
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.run_params import load_run_params
 from stages.artifacts.tables import read_parquet
-from stages.dag.epochs import spans
+from stages.dag.epochs import epochs_with, spans
 from stages.dag.folders import dataset_folder, find_root, run_folder
+from stages.dag.names import (
+    ASSIGNMENTS,
+    CENTROIDS,
+    CHECKPOINT,
+    CLUSTERING,
+    FEATURES,
+    MANIFEST,
+    METRICS,
+    PSEUDOLABELS,
+    STEPS,
+    TIMINGS,
+    TRAINED,
+    WHITENED,
+)
 from stages.errors import Refusal
 from stages.method import measures
 from stages.parameters.run import RunParams
@@ -30,33 +45,6 @@ if TYPE_CHECKING:
 
     from stages.artifacts.chunks import ChunkReader
     from stages.method.networks import Backbone
-
-HISTORY_TYPES = {
-    "epoch": "int64",
-    "loss": "float64",
-    "loss_first": "float64",
-    "loss_last": "float64",
-    "accuracy": "float64",
-    "images_trained": "Int64",
-    "lr": "float64",
-    "labels": "Int64",
-    "nmi_previous": "float64",
-    "nmi_labels": "float64",
-    "reassigned": "float64",
-    "knn_accuracy": "float64",
-    "clusters": "Int64",
-    "used": "Int64",
-    "empty": "Int64",
-    "singletons": "Int64",
-    "largest_share": "float64",
-    "entropy": "float64",
-    "collapsed": "boolean",
-    "objective": "float64",
-    "iterations": "Int64",
-    "rank": "Int64",
-    "effective_rank": "float64",
-    "variance_kept": "float64",
-}
 
 
 class Run:
@@ -85,26 +73,22 @@ class Run:
 
     def epochs(self) -> list[int]:
         """The finished epochs, in order."""
-        found = (path.parent.name for path in (self.folder / "epochs").glob("*/metrics.json"))
-        return sorted(int(name) for name in found)
+        return epochs_with(self.folder, METRICS)
 
     def history(self) -> pd.DataFrame:
         """A row per finished epoch: losses, accuracy and the measures of its clustering.
 
-        Columns and dtypes are `HISTORY_TYPES`. The last row is the clustering of final/, once it
-        is there, and has no losses; an epoch without reclustering has no measures.
+        Columns and dtypes are those of `stages.artifacts.measures.HISTORY`. The last row is the clustering of final/,
+        once it is there, and has no losses; an epoch without reclustering has no measures.
 
         Warns where some epochs do not descend from the others, since the run was changed and stopped.
         """
-        from stages.checkpoint import clustering_row
-
         self._warn_of_mixture()
-        rows = [load_json(self._files.path(epoch, "metrics.json")) for epoch in self.epochs()]
-        final = self.folder / "final" / "clustering.json"
+        rows = [load_json(self._files.path(epoch, METRICS)) for epoch in self.epochs()]
+        final = self.folder / "final" / CLUSTERING
         if final.exists() and final_is_current(self.root, self.params):
-            rows.append({"epoch": self.params.epochs + 1} | clustering_row(load_json(final)))
-        frame = pd.DataFrame(rows, columns=list(HISTORY_TYPES))
-        return frame.astype(HISTORY_TYPES)
+            rows.append(epoch_row(self.params.epochs + 1, clustering=load_json(final)))
+        return history_table(rows).astype(HISTORY)
 
     def assignments(self, epoch: Epoch | None = None) -> pd.DataFrame:
         """The cluster of each image.
@@ -115,7 +99,7 @@ class Run:
                 epoch (its number, or "final") of int32.
         """
         if epoch is not None:
-            return read_parquet(self._files.clustered(epoch, "assignments.parquet"))
+            return read_parquet(self._files.clustered(epoch, ASSIGNMENTS))
         self._warn_of_mixture()
         columns: dict[Epoch, Any] = {number: self._clusters(number) for number in self._files.clusterings()}
         frame = pd.DataFrame(columns)
@@ -167,7 +151,7 @@ class Run:
         """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or
         missing), height, width (int32, as packed), sha256 of the file (str)."""
         images = self._packed()
-        frame = read_parquet(images.folder / "manifest.parquet")
+        frame = read_parquet(images.folder / MANIFEST)
         return pd.DataFrame(
             {
                 "image": frame["image"],
@@ -191,24 +175,24 @@ class Run:
 
     def features(self, epoch: Epoch) -> ChunkReader:
         """The (N, d) features, lazily: `.shape`, `.blocks()` a chunk at a time, `.read()` all at once."""
-        return self._files.rows(epoch, "features.zarr", "extract")
+        return self._files.rows(epoch, FEATURES, "extract")
 
     def whitened(self, epoch: Epoch) -> ChunkReader:
         """The (N, dim) whitened features, lazily; see `features`."""
-        return self._files.rows(epoch, "whitened.zarr", "whiten")
+        return self._files.rows(epoch, WHITENED, "whiten")
 
     def centroids(self, epoch: Epoch) -> NDArray[np.float32]:
         """(k, dim) float32."""
-        centroids: NDArray[np.float32] = np.load(self._files.clustered(epoch, "centroids.npy"))
+        centroids: NDArray[np.float32] = np.load(self._files.clustered(epoch, CENTROIDS))
         return centroids
 
     def pseudolabels(self, epoch: int) -> pd.DataFrame:
         """image (int64), label (int32, dense), weight (float64, probability under uniform labels)."""
-        return read_parquet(self._files.clustered(epoch, "pseudolabels.parquet"))
+        return read_parquet(self._files.clustered(epoch, PSEUDOLABELS))
 
     def steps(self, epoch: int) -> pd.DataFrame:
         """The epoch's steps: iteration, images, correct (int32), loss, lr (float64)."""
-        return read_parquet(self._files.whole(epoch, "trained/steps.parquet"))
+        return read_parquet(self._files.whole(epoch, f"{TRAINED}/{STEPS}"))
 
     def model(self, epoch: int | None = None) -> Backbone:
         """The backbone of an epoch, by default the last finished one, in eval mode on the CPU.
@@ -219,7 +203,7 @@ class Run:
 
         if epoch is None:
             epoch = max([self.params.start, *self.epochs()])
-        path = self._files.whole(epoch, "checkpoint.pt")
+        path = self._files.whole(epoch, CHECKPOINT)
         network = build(self.params.model)
         restore(network, load(path)["network"], path)
         return network.eval()
@@ -227,13 +211,13 @@ class Run:
     def timings(self) -> pd.DataFrame:
         """Every stage that was run: epoch (str: a number or "final"), stage (str), pid (int64),
         seconds, peak_anon_mb, images_per_s (float64), threads (int64), device, versions (str)."""
-        path = self.folder / "timings.csv"
+        path = self.folder / TIMINGS
         if not path.exists():
             raise Refusal(f"{path} is missing: no stage of run {self.name} was run here")
         return pd.read_csv(path, dtype={"epoch": "str", "peak_anon_mb": "float64", "images_per_s": "float64"})
 
     def _clusters(self, epoch: Epoch) -> NDArray[np.int32]:
-        path = self._files.clustered(epoch, "assignments.parquet")
+        path = self._files.clustered(epoch, ASSIGNMENTS)
         clusters: NDArray[np.int32] = read_parquet(path, ["cluster"])["cluster"].to_numpy()
         return clusters
 

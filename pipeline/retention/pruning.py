@@ -14,23 +14,26 @@ Written in the order dvc.yaml, dvc.lock, then deleted: `write_run` takes back a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.recording.dvc_yaml import guard_yaml
 from pipeline.recording.guards import guards
-from pipeline.recording.lock_files import recorded_stages
+from stages.artifacts.plans import recorded_plans
+from stages.artifacts.records import recorded_stages
 from stages.artifacts.writing import remove, write_bytes
 from stages.dag.epochs import spans
 from stages.dag.graph import epoch_nodes, pruned_node
+from stages.dag.names import PLAN
 from stages.dag.nodes import PRUNED, Node
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
 
 if TYPE_CHECKING:
     from pipeline.recording.recorder import Recorder
-from pipeline.retention.policy import stays_whole
+from pipeline.retention.policy import Simulation, Step
 
 
 @dataclass
@@ -53,84 +56,79 @@ class Retention:
     def __init__(self, root: Path, params: RunParams, recorder: Recorder | None = None) -> None:
         self.root, self.params, self.recorder = root, params, recorder
         self.guards = guards(root, params)
-        self.whole: set[int] = set()
-        self.newest = params.start
+        self.plans = recorded_plans(root, params)
         self.freed = Freed([], 0)
-        self._going: set[int] = set()
+        self._simulation = Simulation(params.retain, params.start)
+        for epoch, guard in self.guards.items():
+            self._simulation.found_pruned(epoch, holds="checkpoint" in guard.outs)
         self._settled = -1
 
     def passed(self, node: Node) -> None:
         """Takes note of a stage that is done, in the order of computation."""
-        if node.epoch is None or "/epochs/" not in node.folder:
+        if node.epoch is None or not node.in_epoch:
             return
         if node.stage == PRUNED:
-            self.newest = node.epoch
-        elif node.stage == "checkpoint":
-            self.newest = node.epoch
-            self.whole.add(node.epoch)
-
-    def due(self) -> list[int]:
-        """Whole epochs that the policy drops, the latest first."""
-        retain = self.params.retain
-        return sorted((e for e in self.whole if not stays_whole(retain, e, self.newest)), reverse=True)
+            self._simulation.newest = node.epoch
+        elif "checkpoint" in node.outs:
+            self._simulation.finish(node.epoch)
 
     def settle(self) -> None:
         """Prunes what is due; without a new epoch since the last call there is nothing to look at."""
-        if self.newest == self._settled:
+        newest = self._simulation.newest
+        if newest == self._settled:
             return
         if self._settled < 0:
             self._clear_up()
-        due = self.due()
-        self._going = set(due)
-        for epoch in due:
-            self._prune(epoch)
-        self._settled = self.newest
+        for step in self._simulation.prune():
+            self._prune(step)
+        self._settled = newest
 
     def would_free(self) -> Freed:
         """What `settle` would do, and the bytes that it would free."""
-        due = self.due()
+        epochs = []
         files: dict[tuple[int, int], list[int]] = {}
-        for epoch in due:
-            keeps = epoch + 1 in self.whole and epoch + 1 not in due
-            for path in self._large(self._guard(epoch, keeps)):
+        for step in deepcopy(self._simulation).prune():
+            epochs.append(step.epoch)
+            for path in self._large(self._guard(step.epoch, step.keeps_network, step.keeps_checkpoint)):
                 _count(path, files)
-        return Freed(due, _freed(files))
+        return Freed(epochs, _freed(files))
 
     def _clear_up(self) -> None:
         """Finishes what a kill left: checkpoints that no whole epoch starts from, files of recorded guards."""
         for epoch in sorted(self.guards, reverse=True):
             if "checkpoint" in self.guards[epoch].outs and epoch + 1 in self.guards:
-                self._write(self._guard(epoch, False))
+                self._release(epoch)
             self._delete(self.guards[epoch])
 
-    def _prune(self, epoch: int) -> None:
-        following = self.guards.get(epoch + 1)
+    def _prune(self, step: Step) -> None:
+        following = self.guards.get(step.epoch + 1)
         if following is not None and "network" in following.deps:
             self._write(replace(following, deps={k: v for k, v in following.deps.items() if k != "network"}))
-        self._write(self._guard(epoch, epoch + 1 not in self.guards))
-        self.whole.discard(epoch)
-        self.freed.epochs.append(epoch)
-        before = self.guards.get(epoch - 1)
-        if before is not None and "checkpoint" in before.outs:
-            self._write(self._guard(epoch - 1, False))
+        self._write(self._guard(step.epoch, step.keeps_network, step.keeps_checkpoint))
+        self.freed.epochs.append(step.epoch)
+        if step.releases is not None:
+            self._release(step.releases)
 
-    def _guard(self, epoch: int, checkpoint: bool) -> Node:
-        stays = epoch - 1 not in self.guards and epoch - 1 not in self._going
-        return pruned_node(self.params, epoch, network=stays, checkpoint=checkpoint)
+    def _release(self, epoch: int) -> None:
+        """Drops the checkpoint of a pruned epoch."""
+        self._write(self._guard(epoch, epoch - 1 not in self.guards, False))
+
+    def _guard(self, epoch: int, network: bool, checkpoint: bool) -> Node:
+        return pruned_node(self.params, epoch, network=network, checkpoint=checkpoint, plans=self.plans)
 
     def _write(self, guard: Node) -> None:
         assert guard.epoch is not None and self.recorder is not None
         folder = self.root / guard.folder
         recorded = recorded_stages(folder)
         expected = {Path(out["path"]).name: out["md5"] for entry in recorded.values() for out in entry["outs"]}
-        before = (folder / "dvc.yaml").read_bytes()
+        before = (folder / PLAN).read_bytes()
         for name, content in guard_yaml(guard).items():
             write_bytes(self.root / name, content.encode())
         try:
             self.recorder.record_guard(guard, expected)
         except Refusal:
             if PRUNED not in recorded_stages(folder):
-                write_bytes(folder / "dvc.yaml", before)
+                write_bytes(folder / PLAN, before)
             raise
         self.guards[guard.epoch] = guard
         self._delete(guard)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.recording.inspector import NodeStatus
-from pipeline.retention.policy import stays_whole
+from pipeline.retention.policy import Simulation
 from stages.artifacts.writing import existing
 from stages.dag.folders import run_folder
+from stages.dag.names import ASSIGNMENTS, CENTROIDS, FEATURES, PCA, PIXELS, PSEUDOLABELS, WEIGHTS, WHITENED
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES
@@ -20,10 +21,6 @@ COLOUR_BYTES = 3
 
 MEAN_ASPECT = 1.4
 """Long side over short side of the usual photograph, to estimate what packing takes."""
-
-
-LARGE = ("features.zarr", "whitened.zarr", "trained")
-"""What a pruned epoch loses."""
 
 
 COPIES = 2
@@ -46,26 +43,27 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     """
     features = ARCHITECTURES[params.model.architecture].features(params.model.width)
     rows = {
-        "pixels.zarr": params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
-        "features.zarr": features * (2 if params.extract.dtype == "float16" else 4),
-        "whitened.zarr": params.whiten.dim * 4,
+        PIXELS: params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
+        FEATURES: features * (2 if params.extract.dtype == "float16" else 4),
+        WHITENED: params.whiten.dim * 4,
         # Parquet's bytes for random clusters, measured.
-        "assignments.parquet": 11 * COPIES,
-        "pseudolabels.parquet": 7 * COPIES,
+        ASSIGNMENTS: 11 * COPIES,
+        PSEUDOLABELS: 7 * COPIES,
     }
     size = {name: each * images for name, each in rows.items()} | {
         # checkpoint.pt is a link into it: the network, and the optimizer's momentum.
         "trained": parameters(params) * 8,
-        "model.safetensors": parameters(params) * 4,
-        "centroids.npy": (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
-        "pca.npz": features * params.whiten.dim * 8 * COPIES,
+        WEIGHTS: parameters(params) * 4,
+        CENTROIDS: (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
+        PCA: features * params.whiten.dim * 8 * COPIES,
     }
     growth = _Growth(params, checkpoint=size["trained"])
     for status in states:
         takes = {Path(out.path).name: size.get(Path(out.path).name, 0.0) for out in status.node.outs.values()}
         # What persists stays until what replaces it is whole.
         beside = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "persistent")
-        growth.add(status, sum(takes.values()), sum(takes.get(name, 0.0) for name in LARGE), beside)
+        large = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "large")
+        growth.add(status, sum(takes.values()), large, beside)
     free = shutil.disk_usage(existing(root / run_folder(params.run))).free
     found = Space(growth.most / 1e9, free / 1e9)
     if found.needed > found.free:
@@ -81,40 +79,36 @@ class _Growth:
     """Bytes that a run takes more than now, stage by stage, and the most of it."""
 
     def __init__(self, params: RunParams, checkpoint: float) -> None:
-        self.params, self.checkpoint = params, checkpoint
+        self.checkpoint = checkpoint
         self.now = self.most = 0.0
-        self._whole: dict[int, float] = {}
-        self._holding: set[int] = set()
+        self._simulation = Simulation(params.retain, params.start)
+        self._large: dict[int, float] = {}
 
     def add(self, status: NodeStatus, takes: float, large: float, beside: float) -> None:
         """One stage, in the order of computation.
 
-        `large` of what it takes goes when its epoch is pruned; where it is done again, `beside` is
-        taken beside what is there, for the time being.
+        Args:
+            takes: bytes of all that it makes.
+            large: those of them that go when its epoch is pruned.
+            beside: those that are taken for a while beside what is there already, where it is made again.
         """
-        epoch, folder = status.node.epoch, status.node.folder
+        node = status.node
         if status.state in ("missing", "failed"):
             self.now += takes
             self.most = max(self.most, self.now)
         elif status.state == "stale":
             self.most = max(self.most, self.now + beside)
-        if epoch and status.node.stage == PRUNED and "checkpoint" in status.node.outs:
-            self._holding.add(epoch)
-        elif epoch and "/epochs/" in folder:
-            self._whole[epoch] = self._whole.get(epoch, 0.0) + large
-            if status.node.stage == "checkpoint":
-                self._prune(epoch)
-
-    def _prune(self, newest: int) -> None:
-        for epoch in [e for e in self._whole if not stays_whole(self.params.retain, e, newest)]:
-            self.now -= self._whole.pop(epoch)
-            # Its checkpoint stays while the next epoch is whole.
-            if epoch + 1 in self._whole:
-                self.now += self.checkpoint
-                self._holding.add(epoch)
-            if epoch - 1 in self._holding:
-                self.now -= self.checkpoint
-                self._holding.discard(epoch - 1)
+        if node.epoch is None or not node.in_epoch:
+            return
+        if node.stage == PRUNED:
+            self._simulation.found_pruned(node.epoch, holds="checkpoint" in node.outs)
+            return
+        self._large[node.epoch] = self._large.get(node.epoch, 0.0) + large
+        if "checkpoint" in node.outs:
+            self._simulation.finish(node.epoch)
+            for step in self._simulation.prune():
+                kept = self.checkpoint * (int(step.keeps_checkpoint) - int(step.releases is not None))
+                self.now += kept - self._large.pop(step.epoch)
 
 
 def parameters(params: RunParams) -> int:

@@ -8,28 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.artifacts.documents import load_yaml
-from stages.artifacts.epochs_on_disk import epochs_with_checkpoint
-from stages.dag.epochs import spans
+from stages.artifacts.records import pruned_record
+from stages.dag.epochs import epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.nodes import PRUNED
-from stages.errors import Refusal
-from stages.parameters.keys import lookup, same
-
-MARK = f"python -m stages.{PRUNED} ."
-
-
-def record(folder: Path) -> dict[str, Any] | None:
-    """The guard's entry in an epoch's dvc.lock; None where the epoch is not pruned."""
-    lock = folder / "dvc.lock"
-    try:
-        # Only what mentions a guard is parsed: most epochs of most runs have none.
-        if MARK.encode() not in lock.read_bytes():
-            return None
-        entry = load_yaml(lock)["stages"].get(PRUNED)
-    except (OSError, Refusal, KeyError, AttributeError):
-        return None
-    return entry if isinstance(entry, dict) else None
+from stages.dag.graph import guard_keys
+from stages.dag.names import CHECKPOINT
+from stages.parameters.differences import unrecorded
+from stages.parameters.keys import default_of, has, lookup
+from stages.parameters.run import run_params_class
 
 
 def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
@@ -39,7 +25,7 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
         values: the run's parameters that now hold.
     """
     folder = root / epoch_folder(run, epoch)
-    entry = record(folder)
+    entry = pruned_record(folder)
     what = f"epoch {epoch} of run {run} is pruned"
     if entry is None:
         return f"{what} by half: `python -m pipeline prune --run {run}` goes on with it"
@@ -49,12 +35,12 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
         path = (folder / item["path"]).resolve()
         name = os.path.relpath(path, root)
         if not path.exists():
-            if path.name == "checkpoint.pt" and path.parent == folder.resolve():
+            if path.name == CHECKPOINT and path.parent == folder.resolve():
                 return (
                     f"{what}, and {name} is missing, which epoch {epoch + 1} starts from: no stage can make it "
                     f"again and DVC carries no checkpoints; copy it from where the run was made{_or_branch(root, run)}"
                 )
-            if path.name == "checkpoint.pt":
+            if path.name == CHECKPOINT:
                 return f"{what}, and {name} is missing: `dvc repro` makes it again"
             return f"{what}, and {name} is missing: `dvc pull`, or `dvc checkout`, brings it back"
         with open(path, "rb") as file:
@@ -65,23 +51,14 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
 
 def changed_key(entry: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """The first key that differs from the guard's record: its name, the recorded value, the one that now holds."""
-    for recorded in entry.get("params", {}).values():
-        for key, before in recorded.items():
-            try:
-                now = lookup(values, key)
-            except (KeyError, TypeError):
-                now = None
-            if not same(before, now):
-                return _leaf(key, before, now)
+    recorded = {key: value for params in entry.get("params", {}).values() for key, value in params.items()}
+    for key, before in recorded.items():
+        now = lookup(values, key) if has(values, key) else None
+        if before != now:
+            return key, before, now
+    for key in unrecorded(guard_keys(recorded), recorded, values):
+        return key, default_of(run_params_class(), key), lookup(values, key)
     return None
-
-
-def _leaf(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in {**before, **now}:
-            if not same(before.get(name), now.get(name)):
-                return _leaf(f"{key}.{name}", before.get(name), now.get(name))
-    return key, before, now
 
 
 def _made_with(root: Path, run: str, key: str, before: Any, now: Any) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.writing import make_folder, write_bytes
+from stages.dag.names import PIXELS
 from stages.parameters.dataset import DatasetParams
 from stages.sources.listing import Entry, Listing
 
@@ -31,7 +32,7 @@ class Assembler:
         self.parts = work / "parts"
         make_folder(self.parts)
         self.capacity = dataset.chunk_mib * 2**20
-        self.out = ChunkWriter(work / "pixels.zarr", (self.capacity,), "uint8")
+        self.out = ChunkWriter(work / PIXELS, (self.capacity,), "uint8")
         self.classes = classes
         self._label = {name: i for i, name in enumerate(classes)}
         self._buffer = np.zeros(self.capacity, np.uint8)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stages.artifacts.chunks import ChunkReader
 from stages.artifacts.documents import load_json
 from stages.artifacts.tables import read_parquet
+from stages.dag.names import MANIFEST, PACK, PIXELS
 from stages.method.decode import centre_crop
 
 
@@ -25,10 +26,10 @@ class PackedImages:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.info = load_json(folder / "pack.json")
+        self.info = load_json(folder / PACK)
         self.classes: list[str] = self.info["classes"]
         columns = ["label", "chunk", "offset", "height", "width"]
-        manifest = read_parquet(folder / "manifest.parquet", columns)
+        manifest = read_parquet(folder / MANIFEST, columns)
         self.label = manifest["label"].to_numpy(np.int64)
         self.height = manifest["height"].to_numpy(np.int32)
         self.width = manifest["width"].to_numpy(np.int32)
@@ -39,7 +40,7 @@ class PackedImages:
     def _pixels(self) -> ChunkReader:
         # Opened when a picture is wanted: `dvc pull` brings the manifest and not the pixels.
         again = f"make it again with `python -m pipeline rerun pack --dataset {self.folder.name}`"
-        return ChunkReader(self.folder / "pixels.zarr", again)
+        return ChunkReader(self.folder / PIXELS, again)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -56,4 +57,4 @@ class PackedImages:
 
     def paths(self) -> list[bytes]:
         """Where each picture came from, as the bytes of its name."""
-        return read_parquet(self.folder / "manifest.parquet", ["path"])["path"].to_list()
+        return read_parquet(self.folder / MANIFEST, ["path"])["path"].to_list()

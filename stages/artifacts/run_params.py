@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from stages.dag.epochs import epochs_with
+from stages.dag.names import LOCK, PARAMS
 from stages.errors import Refusal
-from stages.parameters.resolution import validated
+from stages.parameters.resolution import validate_run
 from stages.parameters.run import RunParams
 
 if TYPE_CHECKING:
@@ -25,16 +27,16 @@ def load_run_params(folder: Path) -> RunParams:
     Raises:
         Refusal: the run has not begun, or its parameters cannot be read.
     """
-    path = folder / "params.yaml"
+    path = folder / PARAMS
     command = f"`python -m pipeline run --run {folder.name}`"
-    if not path.exists() and any(folder.glob("epochs/*/dvc.lock")):
+    if not path.exists() and epochs_with(folder, LOCK):
         raise Refusal(f"{path} is missing: {command} writes it anew")
     if not path.exists():
         begun = ", ".join(sorted(found.parent.name for found in folder.parent.glob("*/params.yaml"))) or "none"
         raise Refusal(f"run {folder.name} has not begun (begun: {begun}); {command} begins it")
     content = load_yaml(path, f"{command} writes it anew")
     try:
-        return validated(content, str(path))
+        return validate_run(content, str(path))
     except Refusal as refusal:
         raise Refusal(f"{refusal}; {command} writes it anew") from None
 

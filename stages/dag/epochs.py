@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
+from stages.dag.names import CHECKPOINT
 from stages.parameters.run import RunParams
-
-if TYPE_CHECKING:
-    pass
 
 
 def clustered_epoch(params: RunParams, epoch: int) -> int:
@@ -20,7 +19,21 @@ def own_epochs(params: RunParams) -> range:
     return range(params.start + 1, params.epochs + 1)
 
 
-def spans(epochs: list[int]) -> str:
+def epochs_with(run: Path, name: str) -> list[int]:
+    """Epochs of the run in the folder `run` that hold a file or folder `name`, in order; 0 is the initialised network.
+
+    What else lies in the folder of epochs, such as a copy that a user made of one, is none.
+    """
+    folders = (folder for folder in (run / "epochs").glob("*") if folder.name.isdecimal() and len(folder.name) >= 4)
+    return sorted(int(folder.name) for folder in folders if (folder / name).exists())
+
+
+def epochs_with_checkpoint(run: Path) -> list[int]:
+    """Epochs that a branch can start from."""
+    return epochs_with(run, CHECKPOINT)
+
+
+def spans(epochs: Iterable[int]) -> str:
     """Sorted numbers for people: "0, 50, 98 to 100"."""
     parts: list[list[int]] = []
     for epoch in epochs:

@@ -6,12 +6,10 @@ Paths are relative to the project's root, with forward slashes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from stages.dag.names import PARAMS
 from stages.errors import Refusal
-
-if TYPE_CHECKING:
-    pass
 
 
 def dataset_folder(dataset: str) -> str:
@@ -29,6 +27,6 @@ def epoch_folder(run: str, epoch: int | Literal["final"]) -> str:
 def find_root(start: Path) -> Path:
     """The project's root: the closest folder at or above `start` that DVC was set up in."""
     for folder in (start.resolve(), *start.resolve().parents):
-        if (folder / ".dvc").is_dir() and (folder / "params.yaml").is_file():
+        if (folder / ".dvc").is_dir() and (folder / PARAMS).is_file():
             return folder
     raise Refusal(f"{start} is not inside a clone of the project (no .dvc and params.yaml above it)")

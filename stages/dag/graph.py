@@ -1,157 +1,196 @@
-"""What each stage reads, writes and is tuned by: the one table behind dvc.yaml, runner and status.
+"""The stages of a data set and of a run: each declaration put at the places where it stands.
 
 `run_nodes` lists a whole run in the order in which it is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal
 
+from stages.dag.declared import declared, nothing_reads, of_epochs, of_runs
 from stages.dag.epochs import clustered_epoch, own_epochs
 from stages.dag.folders import dataset_folder, epoch_folder, run_folder
-from stages.dag.nodes import GUARDED, PARAMS, PRUNED, Node, Out
+from stages.dag.nodes import PRUNED, Node, Out
+from stages.dag.stage import Place, Source, Stage
+from stages.parameters.dataset import DatasetParams
+from stages.parameters.keys import leaves
 from stages.parameters.run import RunParams
 
 DEMO = "demo"
 """The run whose figures are the root's own stage."""
 
+Plans = Mapping[int, Collection[str]]
+"""Epochs that hold these stages alone, since they were recorded before the others were declared."""
 
-def dataset_nodes(dataset: str, *, generated: bool) -> list[Node]:
-    folder = dataset_folder(dataset)
-    nodes: list[Node] = []
-    if generated:
-        outs = {"pictures": Out(f"{folder}/pictures", "large")}
-        nodes.append(Node(folder, "generate", {}, outs))
-    deps = {"pictures": f"{folder}/pictures"} if generated else {}
-    outs = {
-        # Kept until its successor is whole: the source may be gone, and nothing else could make it again.
-        "pixels": Out(f"{folder}/pixels.zarr", "persistent"),
-        "manifest": Out(f"{folder}/manifest.parquet"),
-        "rejected": Out(f"{folder}/rejected.parquet"),
-        "pack": Out(f"{folder}/pack.json"),
-    }
-    nodes.append(Node(folder, "pack", deps, outs))
+
+@dataclass(frozen=True)
+class _Spot:
+    """A folder in which stages stand, and what it is seen from there.
+
+    Attributes:
+        where: the epoch, or "final"; None outside of epochs.
+    """
+
+    folder: str
+    params: RunParams
+    where: int | Literal["final"] | None = None
+
+    @property
+    def epoch(self) -> int | None:
+        return self.params.epochs + 1 if self.where == "final" else self.where
+
+    def sources(self, of: Source) -> list[str]:
+        """The folders that a source names, seen from here; none where there is nothing of that kind."""
+        params = self.params
+        if of == "here":
+            return [self.folder]
+        if of == "data set":
+            return [dataset_folder(params.dataset.name)]
+        if of == "run":
+            return [run_folder(params.run)]
+        if of == "last":
+            return [epoch_folder(params.run, params.epochs)]
+        if of == "final":
+            return [epoch_folder(params.run, "final")]
+        if of == "epochs":
+            return [epoch_folder(params.run, epoch) for epoch in own_epochs(params)]
+        assert self.epoch is not None, f"{of} of a stage outside of epochs"
+        if of == "before":
+            return [epoch_folder(params.run, self.epoch - 1)]
+        if of == "previous":
+            before = self.epoch - 1
+            before = clustered_epoch(params, before) if before > params.start else params.start
+            return [epoch_folder(params.run, before)] if before > 0 else []
+        source = clustered_epoch(params, self.epoch)
+        if of == "clustered":
+            return [epoch_folder(params.run, source)]
+        return [self.folder] if source == self.epoch else []
+
+
+def _node(stage: Stage, spot: _Spot) -> Node:
+    deps: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
+    for role, read in stage.reads.items():
+        paths = [f"{folder}/{read.name}" for folder in spot.sources(read.of)]
+        if read.of == "epochs":
+            several[role] = paths
+        elif paths:
+            deps[role] = paths[0]
+    prefix = "" if spot.folder == "." else f"{spot.folder}/"
+    outs = {role: Out(f"{prefix}{write.name}", write.kind) for role, write in stage.writes.items()}
+    # `init` makes what epoch 1 starts from.
+    epoch = 0 if stage.place == "start" else spot.epoch
+    return Node(spot.folder, stage.name, deps, outs, keys_of(stage.name), epoch, spot.params.run, several)
+
+
+@cache
+def keys_of(name: str) -> tuple[str, ...]:
+    """Keys of the run's params.yaml that a stage depends on; none where it reads the root's, or no parameter."""
+    stage = declared()[name]
+    if stage not in of_runs():
+        return ()
+    own = leaves(stage.keys) if stage.keys else ()
+    return (*own, f"revision.{name}") if stage.revised else tuple(own)
+
+
+def guard_keys(recorded: Collection[str]) -> list[str]:
+    """Keys that the stages of a pruned epoch depend on today; `recorded` ones tell which stages it had."""
+    stages = (stage.name for stage in of_runs() if f"revision.{stage.name}" in recorded)
+    return [key for name in stages for key in keys_of(name)]
+
+
+def dataset_nodes(dataset: DatasetParams) -> list[Node]:
+    """The stages of a data set, in order."""
+    folder = dataset_folder(dataset.name)
+    drawn = dataset.generate is not None
+    nodes = []
+    for stage in declared().values():
+        if stage.place == "data set" or (stage.place == "drawn data set" and drawn):
+            deps = {role: f"{folder}/{read.name}" for role, read in stage.reads.items() if read.of != "drawn" or drawn}
+            outs = {role: Out(f"{folder}/{write.name}", write.kind) for role, write in stage.writes.items()}
+            nodes.append(Node(folder, stage.name, deps, outs))
     return nodes
 
 
-def _clustering_nodes(params: RunParams, where: int | Literal["final"]) -> list[Node]:
-    run, last = params.run, params.epochs
-    epoch = last + 1 if where == "final" else where
-    folder = epoch_folder(run, where)
-    pack = f"{dataset_folder(params.dataset.name)}/pack.json"
-    network = f"{epoch_folder(run, epoch - 1)}/checkpoint.pt"
-    before = clustered_epoch(params, epoch - 1) if epoch - 1 > params.start else params.start
-    deps = {
-        "whitened": f"{folder}/whitened.zarr",
-        "pca": f"{folder}/pca.npz",
-        "pack": pack,
-    }
-    if before > 0:
-        deps["previous"] = f"{epoch_folder(run, before)}/assignments.parquet"
-    return [
-        Node(
-            folder,
-            "extract",
-            {"pack": pack, "network": network},
-            {"features": Out(f"{folder}/features.zarr", "large")},
-            PARAMS["extract"],
-            epoch=epoch,
-            run=run,
-        ),
-        Node(
-            folder,
-            "whiten",
-            {"features": f"{folder}/features.zarr"},
-            {
-                "pca": Out(f"{folder}/pca.npz"),
-                "whitened": Out(f"{folder}/whitened.zarr", "large"),
-            },
-            PARAMS["whiten"],
-            epoch=epoch,
-            run=run,
-        ),
-        Node(
-            folder,
-            "cluster",
-            deps,
-            {
-                "centroids": Out(f"{folder}/centroids.npy"),
-                "assignments": Out(f"{folder}/assignments.parquet"),
-                "clustering": Out(f"{folder}/clustering.json"),
-            },
-            PARAMS["cluster"],
-            epoch=epoch,
-            run=run,
-        ),
+def _nodes(spot: _Spot, places: Iterable[Place]) -> list[Node]:
+    wanted = tuple(places)
+    return [_node(stage, spot) for stage in declared().values() if stage.place in wanted]
+
+
+def epoch_nodes(params: RunParams, epoch: int, plans: Plans | None = None) -> list[Node]:
+    """The stages of an epoch; without reclustering (`cluster.every`) those of training alone."""
+    anew: tuple[Place, ...] = ("clustering", "clustered epoch") if clustered_epoch(params, epoch) == epoch else ()
+    nodes = _nodes(_Spot(epoch_folder(params.run, epoch), params, epoch), (*anew, "epoch"))
+    planned = (plans or {}).get(epoch)
+    return nodes if planned is None else [node for node in nodes if node.stage in planned]
+
+
+def final_nodes(params: RunParams) -> list[Node]:
+    """The clustering of the finished network."""
+    return _nodes(_Spot(epoch_folder(params.run, "final"), params, "final"), ["clustering"])
+
+
+def start_nodes(params: RunParams) -> list[Node]:
+    """The stages of a run before its epochs, `resolve` the first."""
+    places: list[Place] = ["run"] if params.branch else ["run", "start"]
+    return _nodes(_Spot(run_folder(params.run), params), places)
+
+
+def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
+    """The stages of a run after its epochs.
+
+    The first of them depends on whatever nothing else reads, so that `dvc repro` of the run's folder makes it too.
+    """
+    nodes = _nodes(_Spot(run_folder(params.run), params), ["end"])
+    loose = {stage.name for stage in of_epochs() if nothing_reads(stage)}
+    paths = [
+        out.path
+        for epoch in (own_epochs(params) if loose else ())
+        for node in epoch_nodes(params, epoch, plans)
+        if node.stage in loose
+        for out in node.outs.values()
     ]
-
-
-def epoch_nodes(params: RunParams, epoch: int) -> list[Node]:
-    """Six stages, or `train` and `checkpoint` alone in an epoch without reclustering."""
-    run = params.run
-    folder = epoch_folder(run, epoch)
-    source = clustered_epoch(params, epoch)
-    labels = f"{epoch_folder(run, source)}/pseudolabels.parquet"
-    nodes: list[Node] = []
-    if source == epoch:
-        nodes += _clustering_nodes(params, epoch)
-        nodes.append(
-            Node(
-                folder,
-                "pseudolabel",
-                {"assignments": f"{folder}/assignments.parquet"},
-                {"pseudolabels": Out(labels)},
-                PARAMS["pseudolabel"],
-                epoch=epoch,
-                run=run,
-            )
-        )
-    nodes.append(
-        Node(
-            folder,
-            "train",
-            {
-                "pack": f"{dataset_folder(params.dataset.name)}/pack.json",
-                "network": f"{epoch_folder(run, epoch - 1)}/checkpoint.pt",
-                "pseudolabels": labels,
-            },
-            {"trained": Out(f"{folder}/trained", "large")},
-            PARAMS["train"],
-            epoch=epoch,
-            run=run,
-        )
-    )
-    deps = {"trained": f"{folder}/trained"}
-    if source == epoch:
-        deps["clustering"] = f"{folder}/clustering.json"
-        deps["pseudolabels"] = labels
-    nodes.append(
-        Node(
-            folder,
-            "checkpoint",
-            deps,
-            {
-                "checkpoint": Out(f"{folder}/checkpoint.pt", "large"),
-                "metrics": Out(f"{folder}/metrics.json", "metrics"),
-            },
-            PARAMS["checkpoint"],
-            epoch=epoch,
-            run=run,
-        )
-    )
+    if paths:
+        nodes[0] = replace(nodes[0], several=nodes[0].several | {"loose": paths})
     return nodes
 
 
-def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: bool) -> Node:
-    """The guard that stands for an epoch without its large artifacts.
+def root_nodes(params: RunParams) -> list[Node]:
+    """The stages of the root's dvc.yaml, which are of the demo alone."""
+    return _nodes(_Spot(".", params), ["project"]) if params.run == DEMO else []
+
+
+def run_nodes(
+    params: RunParams, guards: Mapping[int, Node] | None = None, plans: Plans | None = None
+) -> Iterator[Node]:
+    """All stages of a run but its data set's, in the order in which they are computed.
 
     Args:
-        network: whether the epoch before still has the checkpoint.pt that this one was made from.
+        guards: the one node of each epoch that is pruned.
+        plans: epochs that were recorded with fewer stages than are declared today.
+    """
+    guards = guards or {}
+    yield from start_nodes(params)
+    for epoch in own_epochs(params):
+        yield from [guards[epoch]] if epoch in guards else epoch_nodes(params, epoch, plans)
+    yield from final_nodes(params)
+    yield from end_nodes(params, plans)
+    yield from root_nodes(params)
+
+
+def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: bool, plans: Plans | None = None) -> Node:
+    """The guard that stands for an epoch without its large artifacts.
+
+    It depends on every key that any stage up to its end is tuned by.
+
+    Args:
+        network: whether the epoch before still has the checkpoint that this one was made from.
         checkpoint: whether this one keeps its own, for a next epoch that is whole.
     """
-    nodes = epoch_nodes(params, epoch)
+    nodes = epoch_nodes(params, epoch, plans)
     folder = nodes[0].folder
     deps: dict[str, str] = {}
     outs: dict[str, Out] = {}
@@ -162,93 +201,9 @@ def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: boo
         for role, out in node.outs.items():
             if out.kind != "large" or (checkpoint and role == "checkpoint"):
                 outs[role] = replace(out, kept=True)
-    return Node(folder, PRUNED, deps, outs, GUARDED, epoch=epoch, run=params.run)
-
-
-def is_planned(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
-    """Whether the stages of a dvc.yaml are those of the epoch, or its guard where it is pruned."""
-    nodes = epoch_nodes(params, epoch)
-    if PRUNED not in stages:
-        return set(stages) == {node.stage for node in nodes}
-    outs = {out if isinstance(out, str) else next(iter(out)) for out in stages[PRUNED].get("outs", [])}
-    return ("assignments.parquet" in outs) == any(node.stage == "cluster" for node in nodes)
-
-
-def final_nodes(params: RunParams) -> list[Node]:
-    return _clustering_nodes(params, "final")
-
-
-def resolve_node(params: RunParams) -> Node:
-    folder = run_folder(params.run)
-    return Node(
-        folder,
-        "resolve",
-        {"pack": f"{dataset_folder(params.dataset.name)}/pack.json"},
-        {"params": Out(f"{folder}/params.yaml", "persistent")},
-        run=params.run,
-    )
-
-
-def init_node(params: RunParams) -> Node:
-    return Node(
-        run_folder(params.run),
-        "init",
-        {},
-        {"checkpoint": Out(f"{epoch_folder(params.run, 0)}/checkpoint.pt", "large")},
-        PARAMS["init"],
-        epoch=0,
-        run=params.run,
-    )
-
-
-def export_node(params: RunParams) -> Node:
-    run, last = params.run, params.epochs
-    folder = run_folder(run)
-    return Node(
-        folder,
-        "export",
-        {
-            "network": f"{epoch_folder(run, last)}/checkpoint.pt",
-            "clustering": f"{epoch_folder(run, 'final')}/clustering.json",
-        },
-        {
-            "weights": Out(f"{folder}/model.safetensors", "large"),
-            "history": Out(f"{folder}/history.csv"),
-        },
-        PARAMS["export"],
-        run=run,
-        several={"metrics": [f"{epoch_folder(run, epoch)}/metrics.json" for epoch in own_epochs(params)]},
-    )
-
-
-def figures_node(run: str, dataset: str) -> Node:
-    folder = run_folder(run)
-    return Node(
-        ".",
-        "figures",
-        {
-            "history": f"{folder}/history.csv",
-            "assignments": f"{folder}/final/assignments.parquet",
-            "pack": f"{dataset_folder(dataset)}/pack.json",
-        },
-        {"figures": Out("data/figures")},
-        run=run,
-    )
-
-
-def run_nodes(params: RunParams, guards: Mapping[int, Node] | None = None) -> Iterator[Node]:
-    """All stages of a run but its data set's, in the order in which they are computed.
-
-    Args:
-        guards: the one node of each epoch that is pruned.
-    """
-    guards = guards or {}
-    yield resolve_node(params)
-    if params.branch is None:
-        yield init_node(params)
-    for epoch in own_epochs(params):
-        yield from [guards[epoch]] if epoch in guards else epoch_nodes(params, epoch)
-    yield from final_nodes(params)
-    yield export_node(params)
-    if params.run == DEMO:
-        yield figures_node(params.run, params.dataset.name)
+    planned = (plans or {}).get(epoch)
+    stages = [stage for stage in of_runs() if stage.place != "end" and (planned is None or stage.name in planned)]
+    stages += [stage for stage in of_runs() if stage.place == "start" and stage not in stages]
+    keys = [key for stage in stages for key in keys_of(stage.name)]
+    keys.sort(key=lambda key: key.startswith("revision."))
+    return Node(folder, PRUNED, deps, outs, tuple(dict.fromkeys(keys)), epoch, params.run)

@@ -6,12 +6,17 @@ import ast
 from pathlib import Path
 
 import stages
-from stages.dag.nodes import REVISED_STAGES
+from stages.dag.declared import of_runs
+
+
+def revised_stages() -> tuple[str, ...]:
+    """Stages of a run whose module holds a REVISION, in order."""
+    return tuple(stage.name for stage in of_runs() if stage.revised)
 
 
 def revision_of(stage: str) -> int:
     """REVISION of a stage module, read from its source so that nothing heavy is imported."""
-    tree = ast.parse((Path(stages.__file__).parent / f"{stage}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((Path(stages.__path__[0]) / f"{stage}.py").read_text(encoding="utf-8"))
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "REVISION":
             return int(ast.literal_eval(statement.value))
@@ -19,4 +24,5 @@ def revision_of(stage: str) -> int:
 
 
 def revisions() -> dict[str, int]:
-    return {stage: revision_of(stage) for stage in REVISED_STAGES}
+    """REVISION of every stage of a run that has one."""
+    return {stage: revision_of(stage) for stage in revised_stages()}

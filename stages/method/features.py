@@ -18,7 +18,7 @@ def embed(network: Backbone, pictures: np.ndarray, precision: str) -> np.ndarray
         return network.features(batch).float().cpu().numpy()
 
 
-def checked(features: np.ndarray, dtype: str) -> np.ndarray:
+def check_features(features: np.ndarray, dtype: str) -> np.ndarray:
     """`features` in `dtype`; refused where they are not finite or do not fit."""
     if not np.isfinite(features).all():
         raise Refusal(

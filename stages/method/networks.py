@@ -139,7 +139,7 @@ def top_layer(dim: int, labels: int) -> nn.Linear:
     return top
 
 
-def trained(network: nn.Module) -> Iterator[nn.Parameter]:
+def trainable(network: nn.Module) -> Iterator[nn.Parameter]:
     """The parameters that the optimiser sees."""
     return (parameter for parameter in network.parameters() if parameter.requires_grad)
 

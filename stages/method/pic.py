@@ -67,9 +67,9 @@ def join_singletons(cluster: NDArray[np.int64], index: NDArray[np.int64]) -> NDA
 
 
 def power_iteration_clustering(
-    rows: NDArray[np.float32], *, count: int, sigma: float, alpha: float, iterations: int
+    rows: NDArray[np.float32], *, neighbours: int, sigma: float, alpha: float, iterations: int
 ) -> NDArray[np.int64]:
     """(N,) clusters of the rows, numbered densely from 0."""
-    index, distance = nearest_others(rows, count)
+    index, distance = nearest_others(rows, neighbours)
     graph = affinity(index, distance, sigma)
     return join_singletons(basins(graph, power_iterations(graph, alpha, iterations)), index)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.method.networks import Backbone, autocast, place, top_layer, trained
+from stages.method.networks import Backbone, autocast, place, top_layer, trainable
 
 
 @dataclass
@@ -54,7 +54,7 @@ def new_learner(
     top = top_layer(network.dim, labels)
     network = place(network.train(), device)
     top = top.to(device)
-    optimizer = torch.optim.SGD(trained(network), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    optimizer = torch.optim.SGD(trainable(network), lr=lr, momentum=momentum, weight_decay=weight_decay)
     if momenta:
         # Only the momentum is carried over: the step size and weight decay are this epoch's.
         optimizer.load_state_dict({"state": momenta, "param_groups": optimizer.state_dict()["param_groups"]})

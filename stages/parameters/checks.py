@@ -42,6 +42,7 @@ def check_sizes(params: RunParams) -> None:
             f"params.yaml: whiten.dim: {params.whiten.dim} is more than the {features} features of the "
             f"network: --set whiten.dim={features}"
         )
+    _check_method(params)
     train = params.train
     if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):
         raise Refusal(
@@ -57,6 +58,21 @@ def check_sizes(params: RunParams) -> None:
         )
 
 
+def _check_method(params: RunParams) -> None:
+    cluster = params.cluster
+    if cluster.method == "kmeans":
+        needed = {"k": cluster.k, "iterations": cluster.iterations}
+    elif cluster.method == "pic":
+        needed = {f"pic.{key}": value for key, value in cluster.pic}
+    else:
+        needed = {}
+    for key, value in needed.items():
+        if value is None:
+            raise Refusal(
+                f"params.yaml: cluster.{key}: null, and cluster.method {cluster.method} needs it: --set cluster.{key}=…"
+            )
+
+
 def refuse_name(run: str) -> None:
     """Refuses a run's name that is no plain folder name and no plain key of params.yaml."""
     if not run.replace("-", "").replace("_", "").isalnum():
@@ -65,10 +81,10 @@ def refuse_name(run: str) -> None:
 
 def check_counts(params: RunParams, images: int, labelled: int | None = None) -> None:
     """Refuses clusters or dimensions that `images` pictures, `labelled` of them with a class, cannot fill."""
-    pic = params.cluster.pic
-    if pic is not None and pic.neighbours >= images:
+    neighbours = params.cluster.pic.neighbours
+    if neighbours is not None and neighbours >= images:
         raise Refusal(
-            f"params.yaml: cluster.pic.neighbours: {pic.neighbours} neighbours need more than {images} pictures; "
+            f"params.yaml: cluster.pic.neighbours: {neighbours} neighbours need more than {images} pictures; "
             f"--set cluster.pic.neighbours={max(1, images - 1)}"
         )
     if params.cluster.method == "labels" and labelled is not None and labelled < images:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from stages.parameters.keys import same
-from stages.parameters.run import RunParams
+from stages.parameters.keys import default_of, lookup
+from stages.parameters.run import RunParams, run_params_class
 
 NOT_SET = ("run", "branch", "dataset", "epochs", "revision", "threads", "workers")
 """Keys that are given otherwise than by --set, or that no result depends on."""
@@ -24,10 +23,30 @@ def _changes(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iter
             continue
         if isinstance(value, dict):
             yield from _changes(f"{prefix}{key}.", before.get(key) or {}, value)
-        elif value is not None and not same(before.get(key), value):
+        elif value is not None and before.get(key) != value:
             yield f"{prefix}{key}", value
 
 
 def as_values(params: RunParams) -> dict[str, Any]:
-    """`params` as plain values for YAML; `retain` is none of a stage's."""
-    return json.loads(params.model_dump_json(exclude={"retain"}))
+    """`params` as plain values for YAML, every key with its value or null; `retain` is none of a stage's."""
+    return params.model_dump(mode="json", exclude={"retain"})
+
+
+def unrecorded(keys: Iterable[str], recorded: Iterable[str], values: Mapping[str, Any]) -> list[str]:
+    """Keys that a stage depends on today, that its record lacks, and whose value is not the default.
+
+    A record made before a key was known stays true as long as the key has its default, which is what the code did
+    then.
+
+    Args:
+        values: the run's parameters that now hold, as `as_values` gives them.
+    """
+    known = set(recorded)
+    return [key for key in keys if key not in known and _value(values, key) != default_of(run_params_class(), key)]
+
+
+def _value(values: Mapping[str, Any], key: str) -> Any:
+    try:
+        return lookup(values, key)
+    except (KeyError, TypeError):
+        return None

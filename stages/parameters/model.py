@@ -6,11 +6,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.parameters.types import Bool, Float, Int, Section
+from stages.parameters.types import Bool, Float, Int, Section, Seed
 
 
 class ModelParams(Section):
+    """The backbone; `stages.method.architectures` has the facts of each."""
+
     architecture: Literal["alexnet", "vgg16", "resnet18", "resnet50"]
+    """AlexNet and VGG-16 with batch normalisation as in section 3.4; the ResNets beside them."""
     sobel: Bool
+    """Fixed Sobel filters on grey in place of three colours (section 3.4)."""
     input: Annotated[Int, Field(ge=1)]
+    """Side in pixels of the square crops that the network sees (224 in the paper)."""
     width: Annotated[Float, Field(gt=0, le=4)]
+    """Factor on the number of channels of each layer (1 in the paper)."""
+
+
+class InitKeys(Section):
+    """What `init` depends on."""
+
+    model: ModelParams
+    seed: Seed
+
+
+class ModelKeys(Section):
+    """What `checkpoint` and `export` depend on."""
+
+    model: ModelParams

@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from stages.errors import Refusal
 from stages.parameters.checks import check_chunk, check_sizes
-from stages.parameters.dataset import DatasetParams
-from stages.parameters.run import RunParams
-from stages.parameters.types import Section
+from stages.parameters.cluster import PICParams
+from stages.parameters.dataset import DatasetKeys, DatasetParams
+from stages.parameters.keys import leaves
+from stages.parameters.run import RunParams, run_params_class
 
 NOT_OVERRIDDEN = ("datasets", "runs")
 """Keys of the root's params.yaml that are no parameters of a run."""
@@ -31,7 +32,7 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def resolve(root: Mapping[str, Any], run: str, revision: Mapping[str, int] | None = None) -> RunParams:
+def resolve_run(root: Mapping[str, Any], run: str, revision: Mapping[str, int] | None = None) -> RunParams:
     """The parameters of `run`, from the content of the root's params.yaml.
 
     Raises:
@@ -58,26 +59,30 @@ def resolve(root: Mapping[str, Any], run: str, revision: Mapping[str, int] | Non
         raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
     values["dataset"] = {"name": name, **datasets[name]}
     values["run"] = run
-    return validated(_relevant(values) | {"revision": dict(revision or {})}, "params.yaml")
+    return validate_run(_relevant(values) | {"revision": dict(revision or {})}, "params.yaml")
 
 
 def _relevant(values: dict[str, Any]) -> dict[str, Any]:
-    # A key without effect under the chosen method resolves to null, so that editing it reruns nothing.
+    # A key without effect under the chosen method resolves to null, so that editing it reruns nothing; it stays, since
+    # DVC fails where a key that it tracks is gone.
     cluster, train = values.get("cluster"), values.get("train")
     if isinstance(cluster, Mapping):
-        method = cluster.get("method")
-        unused = {"kmeans": ("pic",), "pic": ("k", "iterations"), "labels": ("k", "iterations", "pic")}
-        absent = dict.fromkeys(unused.get(method, ()) if isinstance(method, str) else ())
+        method, pic = cluster.get("method"), cluster.get("pic")
+        absent: dict[str, Any] = {}
+        if method in ("pic", "labels"):
+            absent |= {"k": None, "iterations": None}
+        if method in ("kmeans", "labels"):
+            absent["pic"] = dict(pic if isinstance(pic, Mapping) else {}) | dict.fromkeys(PICParams.model_fields)
         values = values | {"cluster": dict(cluster) | absent}
     if isinstance(train, Mapping) and train.get("schedule") == "constant":
         values = values | {"train": dict(train) | {"horizon": None}}
     return values
 
 
-def validated(values: Mapping[str, Any], source: str) -> RunParams:
+def validate_run(values: Mapping[str, Any], source: str) -> RunParams:
     """`values` as RunParams; the first thing wrong becomes one line that names the key."""
     try:
-        params = RunParams.model_validate(values)
+        params = run_params_class().model_validate(values)
     except ValidationError as error:
         raise Refusal(_first_problem(error, values, source)) from None
     check_sizes(params)
@@ -104,22 +109,7 @@ def _first_problem(error: ValidationError, values: Mapping[str, Any], source: st
 
 def known_keys() -> list[str]:
     """Every dotted key that a run can be given."""
-
-    def keys(section: type[BaseModel], prefix: str) -> list[str]:
-        found = []
-        for name, info in section.model_fields.items():
-            inner = _section_of(info.annotation)
-            found += keys(inner, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
-        return found
-
-    return [key for key in keys(RunParams, "") if key not in ("run", "revision")]
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    return [key for key in leaves(run_params_class()) if key not in ("run", "revision")]
 
 
 def resolve_dataset(entry: Any, name: str) -> DatasetParams:
@@ -128,12 +118,8 @@ def resolve_dataset(entry: Any, name: str) -> DatasetParams:
         raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
     values = {"dataset": {"name": name, **entry}}
     try:
-        dataset = _OneDataset.model_validate(values).dataset
+        dataset = DatasetKeys.model_validate(values).dataset
     except ValidationError as error:
         raise Refusal(_first_problem(error, values, "params.yaml")) from None
     check_chunk(dataset)
     return dataset
-
-
-class _OneDataset(Section):
-    dataset: DatasetParams

@@ -1,4 +1,4 @@
-"""The section `retain`."""
+"""The section `retain`: which epochs stay whole on disk."""
 
 from __future__ import annotations
 

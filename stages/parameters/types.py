@@ -1,41 +1,32 @@
-"""How a value of params.yaml is typed: strictly, and with 1e-5 as a number in whatever form a reader gives it."""
+"""How a value of params.yaml is typed: strictly, so that a text is no number and a number no switch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-def _number(value: Any) -> Any:
-    # YAML 1.1 reads 1e-5 as text and YAML 1.2 as a number: both must mean the same here.
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        return number if set(value) <= set("0123456789.eE+-_") else value
-    return value
-
-
 def _whole(value: Any) -> Any:
-    value = _number(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    # YAML reads 1e4 as a float.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Float = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
-
-
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Int = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
-
-
 Bool = Annotated[bool, Field(strict=True)]
-
-
 Text = Annotated[str, Field(strict=True)]
+
+Seed = Annotated[Int, Field(ge=0)]
+Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+Precision = Literal["float32", "bf16", "tf32"]
 
 
 class Section(BaseModel):
+    """Some keys of params.yaml: none may be missing but those with a default, and none unknown."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NoKeys(Section):
+    """Of a stage without parameters."""

@@ -1,4 +1,4 @@
-"""The section `whiten`."""
+"""The section `whiten`: "PCA-reduced to 256 dimensions, whitened and l2-normalized" (section 3.4)."""
 
 from __future__ import annotations
 
@@ -10,4 +10,13 @@ from stages.parameters.types import Int, Section
 
 
 class WhitenParams(Section):
+    """What is kept of the features."""
+
     dim: Annotated[Int, Field(ge=1)]
+    """Dimensions that are kept (256 in the paper)."""
+
+
+class WhitenKeys(Section):
+    """What `whiten` depends on."""
+
+    whiten: WhitenParams

@@ -6,8 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,32 +16,41 @@ from stages.artifacts.pictures import PackedImages
 from stages.artifacts.publishing import Partial
 from stages.artifacts.remedies import remedy
 from stages.artifacts.run_params import load_run_params
+from stages.dag.declared import declared
 from stages.dag.folders import run_folder
+from stages.dag.names import PARAMS
 from stages.dag.nodes import Node
 from stages.dag.revisions import revision_of, revisions
 from stages.errors import Refusal
-from stages.parameters.dataset import DatasetParams
-from stages.parameters.resolution import resolve, resolve_dataset
+from stages.parameters.dataset import DatasetKeys, DatasetParams
+from stages.parameters.keys import pick
+from stages.parameters.resolution import resolve_dataset, resolve_run
+from stages.parameters.resolve import ResolveKeys
 from stages.parameters.run import RunParams
+from stages.parameters.types import NoKeys
 from stages.runtime.report import Reporter
 
 T = TypeVar("T")
+P = TypeVar("P")
+
+Loaded = tuple[P, int | None]
+"""A stage's parameters, and its revision as the run has it."""
 
 
-class Job:
+class Job(Generic[P]):
     """One execution of one stage: its inputs, its outputs, its parameters and its random state.
 
     Attributes:
-        params: the parameters that the stage declares in `stages.dag.nodes`, by section; asking for
-            any other is an error, so that DVC and the stage cannot disagree on what matters.
+        params: the keys that the stage declares, as the class that its declaration names, and no others, so that DVC
+            and the stage cannot disagree on what matters.
         rng: generator seeded from (seed, epoch, stage).
         images: set by the stage to the number of images handled, for timings.csv.
     """
 
-    def __init__(self, root: Path, node: Node, load: Callable[[], Any], report: Reporter, seed: int = 0) -> None:
+    def __init__(self, root: Path, node: Node, load: Callable[[], Loaded[P]], report: Reporter, seed: int = 0) -> None:
         self.root, self.node, self.report = root, node, report
         self._load = load
-        self.params = load()
+        self.params: P = load()[0]
         self.folder = root / node.folder
         self.partial = Partial(self.folder, node.stage)
         state = np.random.SeedSequence(seed, spawn_key=(node.epoch or 0, zlib.crc32(node.stage.encode())))
@@ -124,46 +132,33 @@ def _state(path: Path) -> list[tuple[str, int, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats]
 
 
-def view(params: RunParams, keys: Iterable[str]) -> SimpleNamespace:
-    """The declared parameters alone, by section: view.train.lr, view.seed."""
-    seen: dict[str, Any] = {}
-    for key in keys:
-        section, _, name = key.partition(".")
-        if not name:
-            seen[section] = getattr(params, section)
-        else:
-            part = seen.setdefault(section, SimpleNamespace())
-            setattr(part, name, getattr(getattr(params, section), name))
-    return SimpleNamespace(**seen)
-
-
-def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job:
+def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job[Any]:
     """The job of a run's stage; `resolve` alone looks at the root's parameters."""
+    stage = declared()[node.stage]
 
-    def load() -> Any:
-        if node.stage == "resolve":
-            return SimpleNamespace(run=resolve(load_yaml(root / "params.yaml"), params.run, revisions()))
+    def load() -> Loaded[Any]:
+        if stage.root_keys:
+            resolved = resolve_run(load_yaml(root / PARAMS), params.run, revisions())
+            return ResolveKeys.model_construct(run=resolved), None
         current = load_run_params(root / run_folder(params.run))
-        seen = view(current, node.params)
-        seen.revision = current.revision.get(node.stage)
-        return seen
+        return pick(current, stage.keys or NoKeys), current.revision.get(node.stage)
 
     return Job(root, node, load, report, params.seed)
 
 
-def dataset_job(root: Path, node: Node, report: Reporter) -> Job:
+def dataset_job(root: Path, node: Node, report: Reporter) -> Job[DatasetKeys]:
     """The job of a data set's stage, which knows its data set's parameters and no run's."""
     name = Path(node.folder).name
 
-    def load() -> Any:
-        return SimpleNamespace(dataset=load_dataset_params(root, name), revision=revision_of(node.stage))
+    def load() -> Loaded[DatasetKeys]:
+        return DatasetKeys(dataset=load_dataset_params(root, name)), revision_of(node.stage)
 
     return Job(root, node, load, report)
 
 
 def load_dataset_params(root: Path, name: str) -> DatasetParams:
     """One entry of `datasets` in the root's params.yaml, without any run."""
-    content = load_yaml(root / "params.yaml")
+    content = load_yaml(root / PARAMS)
     datasets = content.get("datasets")
     if not isinstance(datasets, dict) or name not in datasets:
         known = ", ".join(map(str, datasets)) if isinstance(datasets, dict) else ""

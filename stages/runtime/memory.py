@@ -16,7 +16,7 @@ SAMPLE_SECONDS = 0.02
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def keep_memory() -> Iterator[None]:
     """Keeps freed memory for the next batch, where glibc would give it back and fault it in again.
 
     Arrays of a batch are tens of megabytes, each a mapping of its own by default: a sixth of the

@@ -14,29 +14,33 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stages.artifacts.documents import load_yaml
+from stages.artifacts.plans import recorded_plans
 from stages.artifacts.run_params import load_run_params
-from stages.dag.folders import find_root
-from stages.dag.graph import dataset_nodes, epoch_nodes, export_node, figures_node, final_nodes, init_node, resolve_node
+from stages.dag.declared import declared
+from stages.dag.folders import find_root, run_folder
+from stages.dag.graph import dataset_nodes, end_nodes, epoch_nodes, final_nodes, root_nodes, start_nodes
+from stages.dag.names import LOG, PARAMS
 from stages.dag.nodes import Node
 from stages.errors import Refusal
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job, dataset_job, load_dataset_params, run_job
 from stages.runtime.locks import only_writer
-from stages.runtime.memory import kept_memory, peak_memory
+from stages.runtime.memory import keep_memory, peak_memory
 from stages.runtime.report import Reporter
 from stages.runtime.threads import float_modes, thread_limit
 from stages.runtime.timings import record_timing
 
-StageFunction = Callable[[Job], None]
+StageFunction = Callable[[Job[Any]], None]
 
 DEBUG = "DEEPCLUSTER_DEBUG"
 """Environment variable under which a refusal shows its traceback too."""
 
 
-def execute(function: StageFunction, job: Job, context: RunParams | None) -> None:
+def execute(function: StageFunction, job: Job[Any], context: RunParams | None) -> None:
     """Runs a stage and publishes what it wrote, or nothing.
 
     Raises:
@@ -62,11 +66,11 @@ def execute(function: StageFunction, job: Job, context: RunParams | None) -> Non
 
 
 @contextmanager
-def _environment(job: Job, context: RunParams | None) -> Iterator[None]:
+def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
     """The run's threads, float modes and a random state of the stage's own."""
     threads = context.threads if context else os.cpu_count() or 1
     job.workers = context.workers if context else threads
-    with thread_limit(threads), kept_memory():
+    with thread_limit(threads), keep_memory():
         torch = sys.modules.get("torch")
         if torch is None:
             yield
@@ -92,14 +96,13 @@ def run_stage(function: StageFunction) -> None:
         root = find_root(folder)
         relative = folder.relative_to(root)
         owner = _owner(relative)
-        log = root / owner / "log.txt"
+        log = root / owner / LOG
         kind, name = owner.parts[1], owner.name
         what = f"data set {name}" if kind == "images" else f"run {name}"
         with only_writer(root / owner, what), Reporter(log) as report:
             if kind == "images":
                 dataset = load_dataset_params(root, name)
-                nodes = dataset_nodes(name, generated=dataset.generate is not None)
-                node = next(node for node in nodes if node.stage == function.__name__)
+                node = next(node for node in dataset_nodes(dataset) if node.stage == function.__name__)
                 execute(function, dataset_job(root, node, report), None)
             else:
                 _run_in_run(function, root, relative, name, report)
@@ -117,27 +120,24 @@ def run_stage(function: StageFunction) -> None:
         raise
 
 
-def _run_in_run(function: StageFunction, root: Path, relative: Path, run: str, report: Reporter) -> None:
+def _run_in_run(function: StageFunction, root: Path, folder: Path, run: str, report: Reporter) -> None:
     stage = function.__name__
-    if stage == "resolve":
-        params = resolve(load_yaml(root / "params.yaml"), run)
-        node = resolve_node(params)
-    else:
-        params = load_run_params(root / "data/runs" / run)
-        node = find_node(params, relative, stage)
-    execute(function, run_job(root, node, params, report), params)
+    # What `resolve` makes is what all others read.
+    first = declared()[stage].place == "run"
+    params = resolve_run(load_yaml(root / PARAMS), run) if first else load_run_params(root / run_folder(run))
+    execute(function, run_job(root, find_node(root, params, folder, stage), params, report), params)
 
 
-def find_node(params: RunParams, folder: Path, stage: str) -> Node:
+def find_node(root: Path, params: RunParams, folder: Path, stage: str) -> Node:
     """The node of `stage` in `folder` (relative to the root)."""
     where = folder.name
-    if stage == "figures":
-        return figures_node(params.run, params.dataset.name)
-    if folder.parent.name == "runs":
-        nodes = [init_node(params), export_node(params)]
+    if declared()[stage].place == "project":
+        nodes = root_nodes(params)
+    elif folder.as_posix() == run_folder(params.run):
+        nodes = [*start_nodes(params), *end_nodes(params, recorded_plans(root, params))]
     elif where == "final":
         nodes = final_nodes(params)
-    elif where.isdigit() and int(where) > params.start:
+    elif where.isdecimal() and int(where) > params.start:
         nodes = epoch_nodes(params, int(where))
     else:
         raise Refusal(f"{folder} is no epoch of run {params.run}")

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from stages.dag.names import TIMINGS
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job
 
@@ -26,7 +27,7 @@ TIMING_COLUMNS = (
 
 def record_timing(job: Job, context: RunParams | None, seconds: float, peak: float | None) -> None:
     folder = job.root / f"data/runs/{job.node.run}" if job.node.run else job.folder
-    path = folder / "timings.csv"
+    path = folder / TIMINGS
     names = ("torch", "faiss", "zarr", "numpy")
     versions = " ".join(f"{name} {_version(name)}" for name in names if name in sys.modules)
     where = "final" if Path(job.node.folder).name == "final" else job.node.epoch

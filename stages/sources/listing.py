@@ -172,7 +172,7 @@ def _list_file(source: Path) -> Listing:
     return listing
 
 
-def checked_listing(root: Path, dataset: DatasetParams, folder: Path) -> Listing:
+def list_dataset(root: Path, dataset: DatasetParams, folder: Path) -> Listing:
     """The pictures of a data set that is packed into `folder`, refused as `list_source` and `refuse_inside` do."""
     source = source_path(root, dataset)
     refuse_inside(source, folder, dataset)

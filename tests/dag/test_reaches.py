@@ -1,25 +1,25 @@
-"""stages/dag/nodes.py and revisions.py: which stages each parameter and each REVISION reaches."""
+"""stages/dag/: which stages each parameter and each REVISION reaches."""
 
 from __future__ import annotations
 
-import dataclasses
+import importlib
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pipeline_helpers import changed, content_of, node_of, params_of, quiet, states_of
+from pipeline_helpers import changed, content_of, node_of, params_of, states_of
 
 from pipeline.recording import inspector as status
 from pipeline.recording.inspector import project_nodes
 from pipeline.recording.recorder import Recorder
-from stages.dag import nodes
-from stages.dag.nodes import REVISED_STAGES
-from stages.dag.revisions import revision_of, revisions
-from stages.parameters.resolution import known_keys, resolve
-from stages.runtime import job
-from stages.runtime.job import run_job
-from stages.runtime.runner import execute
+from stages.dag.declared import declared, of_runs
+from stages.dag.graph import keys_of
+from stages.dag.revisions import revised_stages, revision_of, revisions
+from stages.parameters.differences import as_values
+from stages.parameters.keys import flat, lookup, pick
+from stages.parameters.resolution import known_keys, resolve_run
 
 EVERY_EPOCH = ("0001", "0002", "final")
 TRAINED = ("0001", "0002")
@@ -102,7 +102,7 @@ def test_the_table_holds_every_key_of_params_yaml(finished):
 def stale(root: Path, content: dict[str, Any], revision: dict[str, int] | None = None) -> set[str]:
     """Stages that are out of date by themselves when params.yaml holds `content`, besides resolve."""
     nodes = project_nodes(params_of(root))
-    states = states_of(root, resolve(content, "demo", revision or revisions()), nodes)
+    states = states_of(root, resolve_run(content, "demo", revision or revisions()), nodes)
     return {name for name, (state, _) in states.items() if state != "done"} - {"data/runs/demo:resolve"}
 
 
@@ -126,36 +126,28 @@ PIC_KEYS = [key for key in REACHES if key.startswith("cluster.pic.")]
 @pytest.mark.parametrize("key", PIC_KEYS)
 def test_keys_of_pic_reach_cluster_when_the_method_is_pic(finished, key):
     content = changed(content_of(finished.root), "cluster.method", "pic")
-    before = resolve(content, "demo", revisions())
-    after = resolve(changed(content, key, REACHES[key][0]), "demo", revisions())
+    before = resolve_run(content, "demo", revisions())
+    after = resolve_run(changed(content, key, REACHES[key][0]), "demo", revisions())
     assert differing(before, after) == {"cluster"}
 
 
 @pytest.mark.parametrize("key", ["cluster.k", "cluster.iterations"])
 def test_keys_of_kmeans_reach_nothing_when_the_method_is_pic(finished, key):
     content = changed(content_of(finished.root), "cluster.method", "pic")
-    before = resolve(content, "demo", revisions())
-    after = resolve(changed(content, key, REACHES[key][0]), "demo", revisions())
+    before = resolve_run(content, "demo", revisions())
+    after = resolve_run(changed(content, key, REACHES[key][0]), "demo", revisions())
     assert differing(before, after) == set()
 
 
 def test_the_horizon_reaches_train_when_the_schedule_is_cosine(finished):
     content = changed(content_of(finished.root), "train.schedule", "cosine")
-    before = resolve(content, "demo", revisions())
-    assert differing(before, resolve(changed(content, "train.horizon", 31), "demo", revisions())) == {"train"}
+    before = resolve_run(content, "demo", revisions())
+    assert differing(before, resolve_run(changed(content, "train.horizon", 31), "demo", revisions())) == {"train"}
 
 
 def differing(before: Any, after: Any) -> set[str]:
-    """Stages whose view of the parameters differs between two resolved runs."""
-    return {
-        stage
-        for stage, keys in nodes.PARAMS.items()
-        if vars_of(job.view(before, keys)) != vars_of(job.view(after, keys))
-    }
-
-
-def vars_of(value: Any) -> Any:
-    return {key: vars_of(inner) for key, inner in vars(value).items()} if hasattr(value, "__dict__") else value
+    """Stages whose parameters differ between two resolved runs."""
+    return {stage.name for stage in of_runs() if pick(before, stage.keys) != pick(after, stage.keys)}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +171,7 @@ def test_a_key_of_a_data_set_reaches_its_own_stages(finished_copy, key, value, e
 def test_another_data_set_is_a_new_input_of_what_reads_pictures(finished):
     content = content_of(finished.root)
     content["datasets"]["other"] = content["datasets"]["demo"] | {"size": 80}
-    params = resolve(changed(content, "dataset", "other"), "demo", revisions())
+    params = resolve_run(changed(content, "dataset", "other"), "demo", revisions())
     states = states_of(finished.root, params)
     ours = {name for name, (state, _) in states.items() if state != "done" and "runs/demo/" in name}
     assert ours == EXTRACT | CLUSTER | TRAIN
@@ -188,7 +180,7 @@ def test_another_data_set_is_a_new_input_of_what_reads_pictures(finished):
 def test_another_runs_override_reaches_no_stage(finished):
     content = content_of(finished.root)
     content["runs"]["yfcc-alexnet"] = {"epochs": 7, "train": {"lr": 1.0}}
-    states = states_of(finished.root, resolve(content, "demo", revisions()))
+    states = states_of(finished.root, resolve_run(content, "demo", revisions()))
     assert {state for state, _ in states.values()} == {"done"}
 
 
@@ -210,7 +202,7 @@ def test_every_stage_of_an_epoch_has_a_revision():
 
 
 def test_every_stage_of_a_run_has_a_revision():
-    assert set(REVISED_STAGES) == set(ALONE)
+    assert set(revised_stages()) == set(ALONE)
 
 
 @pytest.mark.parametrize("stage", ALONE)
@@ -227,32 +219,28 @@ def test_a_raised_revision_of_a_data_sets_stage_reaches_it_alone(finished, stage
 
 def test_dvc_sees_a_raised_revision_and_no_edited_docstring(finished_copy):
     recorder = Recorder(finished_copy.root)
-    resolve_node = node_of(params_of(finished_copy.root), "demo:resolve")
+    node = node_of(params_of(finished_copy.root), "demo:resolve")
     module = finished_copy.path("stages/train.py")
     source = module.read_text()
     module.write_text(source.replace('"""', '"""Edited. ', 1))
-    docstring = recorder.changed(resolve_node)
+    docstring = recorder.changed(node)
     module.write_text(source.replace("REVISION = ", "REVISION = 1"))
-    revision = recorder.changed(resolve_node)
+    revision = recorder.changed(node)
     recorder.close()
     assert (docstring, revision) == (False, True)
 
 
-@pytest.mark.parametrize("stage", ["extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint"])
-def test_a_stage_that_reads_an_undeclared_parameter_fails(finished_copy, stage):
-    import importlib
-
-    params = params_of(finished_copy.root)
-    node = node_of(params, f"0001:{stage}")
-    published = finished_copy.tree()
-    for key in node.params:
-        section = key.partition(".")[0]
-        if section == "seed":
-            # The runner's: it seeds `job.rng`, and no stage of an epoch reads it.
-            continue
-        fewer = tuple(other for other in node.params if other.partition(".")[0] != section)
-        job = run_job(finished_copy.root, dataclasses.replace(node, params=fewer), params, quiet())
-        with pytest.raises(AttributeError, match=section):
-            execute(getattr(importlib.import_module(f"stages.{stage}"), stage), job, params)
-    left = {name: content for name, content in finished_copy.tree().items() if ".partial-" not in name}
-    assert left == published
+@pytest.mark.parametrize("name", sorted(declared()))
+def test_a_stage_is_handed_the_parameters_that_it_declares_and_no_others(finished, name):
+    stage = declared()[name]
+    function = getattr(importlib.import_module(f"stages.{name}"), name)
+    keys = typing.get_type_hints(function).get("job")
+    if stage.place in ("guard", "project"):
+        return
+    assert typing.get_args(keys) == (stage.keys,), "mypy then holds the stage to them"
+    if stage in of_runs():
+        params = params_of(finished.root)
+        picked = pick(params, stage.keys).model_dump()
+        own = [key for key in keys_of(name) if not key.startswith("revision.")]
+        assert sorted(flat(picked)) == sorted(own)
+        assert {key: lookup(picked, key) for key in own} == {key: lookup(as_values(params), key) for key in own}

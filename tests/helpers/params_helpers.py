@@ -7,7 +7,7 @@ import yaml
 from projects import committed_params
 from ruamel.yaml import YAML
 
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 
 BASE = yaml.load(committed_params(), yaml.CSafeLoader)
 
@@ -23,10 +23,15 @@ def with_key(key, value, run="demo"):
 
 
 def resolved(key, value):
-    return resolve(with_key(key, value), "demo")
+    return resolve_run(with_key(key, value), "demo")
+
+
+def read_yaml(text):
+    """Reads YAML as the program and DVC do."""
+    return YAML(typ="safe").load(io.StringIO(text))
 
 
 READERS = {
     "PyYAML (1.1)": lambda text: yaml.safe_load(text),
-    "ruamel (1.2)": lambda text: YAML(typ="safe").load(io.StringIO(text)),
+    "ruamel (1.2)": read_yaml,
 }

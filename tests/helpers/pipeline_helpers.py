@@ -16,7 +16,7 @@ import yaml
 from pipeline.recording.inspector import Inspector, project_nodes
 from stages.dag.nodes import Node
 from stages.dag.revisions import revisions
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
 from stages.runtime.report import Reporter
 
@@ -37,7 +37,7 @@ def changed(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def params_of(root: Path, run: str = "demo") -> RunParams:
-    return resolve(content_of(root), run, revisions())
+    return resolve_run(content_of(root), run, revisions())
 
 
 def comparable(params: RunParams) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from stages.runtime.runner import execute, find_node
 
 def job(project, stage="pseudolabel", where=EPOCH):
     params = load_run_params(project.root / RUN)
-    return run_job(project.root, find_node(params, Path(RUN) / where, stage), params, Stopping())
+    return run_job(project.root, find_node(project.root, params, Path(RUN) / where, stage), params, Stopping())
 
 
 def run(project, function, stage="pseudolabel", where=EPOCH):

@@ -22,9 +22,9 @@ from PIL import Image
 from projects import committed_params
 
 from stages.artifacts.run_params import load_run_params
-from stages.dag.graph import dataset_nodes, resolve_node
+from stages.dag.graph import dataset_nodes
 from stages.pack import pack
-from stages.runtime.job import dataset_job, run_job
+from stages.runtime.job import dataset_job, load_dataset_params, run_job
 from stages.runtime.report import Reporter
 from stages.runtime.runner import execute, find_node
 
@@ -66,7 +66,7 @@ def project_with(root: Path, source: str, **dataset: Any) -> Path:
 
 def pack_into(root: Path, report: Reporter | None = None) -> Path:
     """Packs the data set `mine` in this process."""
-    node = dataset_nodes("mine", generated=False)[-1]
+    node = dataset_nodes(load_dataset_params(root, "mine"))[-1]
     execute(pack, dataset_job(root, node, report or Stopping()), None)
     return root / node.folder
 
@@ -75,10 +75,8 @@ def run_one(project: Any, stage: str, where: str = "epochs/0001", report: Report
     """Runs one stage of the demo in this process, its old outputs removed as DVC does; what it told."""
     report = report or Stopping()
     params = load_run_params(project.root / RUN)
-    if stage == "resolve":
-        node = resolve_node(params)
-    else:
-        node = find_node(params, Path(RUN) / where, stage)
+    node = find_node(project.root, params, Path(RUN) / where, stage)
+    if stage != "resolve":
         for out in node.outs.values():
             remove(project.root / out.path)
     function = getattr(importlib.import_module(f"stages.{stage}"), stage)

@@ -9,7 +9,7 @@ from network_helpers import count, pictures, small
 from torch import nn
 
 from stages.method.architectures import ARCHITECTURES
-from stages.method.networks import Backbone, trained
+from stages.method.networks import Backbone, trainable
 
 PLAIN = ("alexnet", "vgg16")
 
@@ -110,7 +110,7 @@ def test_the_least_input_goes_through_forwards_and_backwards(architecture, sobel
     out = network(pictures(3, least))
     assert out.shape == (3, network.dim)
     out.sum().backward()
-    assert all(parameter.grad is not None for parameter in trained(network))
+    assert all(parameter.grad is not None for parameter in trainable(network))
     # A residual layer of the last stage sees one pixel a picture; none is without a value.
     assert out.isfinite().all()
 

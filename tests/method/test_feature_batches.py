@@ -6,7 +6,7 @@ import torch
 
 from stages.artifacts.checkpoints import build
 from stages.errors import Refusal
-from stages.method.features import checked, embed
+from stages.method.features import check_features, embed
 from stages.method.networks import initialise, place
 from stages.parameters.model import ModelParams
 
@@ -63,19 +63,19 @@ def test_features_that_are_not_finite_are_refused(value, dtype):
     features = np.ones((3, 4), np.float32)
     features[1, 2] = value
     with pytest.raises(Refusal, match=r"train\.lr"):
-        checked(features, dtype)
+        check_features(features, dtype)
 
 
 @pytest.mark.parametrize("value", [65520.0, -1e6])
 def test_features_that_overflow_float16_are_refused_and_fit_float32(value):
     features = np.full((3, 4), value, np.float32)
     with pytest.raises(Refusal, match=r"extract\.dtype"):
-        checked(features, "float16")
-    np.testing.assert_array_equal(checked(features, "float32"), features)
+        check_features(features, "float16")
+    np.testing.assert_array_equal(check_features(features, "float32"), features)
 
 
 def test_float16_is_stored_where_it_fits():
     features = np.array([[1.5, -65504.0, 1e-3]], np.float32)
-    stored = checked(features, "float16")
+    stored = check_features(features, "float16")
     assert stored.dtype == np.float16
     np.testing.assert_allclose(stored, features, rtol=1e-3)

@@ -9,7 +9,7 @@ from network_helpers import pictures, small
 from torch import nn
 
 from stages.method.architectures import ARCHITECTURES
-from stages.method.networks import fold, trained
+from stages.method.networks import fold, trainable
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -39,7 +39,7 @@ def test_gradients_of_a_narrow_network_as_it_is_placed_equal_float64(architectur
     batch = pictures(8, 64).contiguous(memory_format=torch.channels_last)
     for model in (placed, exact):
         (model.features(batch) ** 2).sum().backward()
-    for ours, theirs in zip(trained(placed), trained(exact), strict=True):
+    for ours, theirs in zip(trainable(placed), trainable(exact), strict=True):
         # A bias before batch normalisation has no gradient but rounding.
         if ours.dim() > 1:
             assert (ours.grad - theirs.grad).norm() <= 0.1 * theirs.grad.norm()

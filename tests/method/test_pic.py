@@ -6,7 +6,7 @@ import pytest
 from stages.method.neighbours import nearest_others
 from stages.method.pic import affinity, basins, join_singletons, power_iteration_clustering, power_iterations
 
-SETTINGS = {"count": 5, "sigma": 0.2, "alpha": 0.001, "iterations": 200}
+SETTINGS = {"neighbours": 5, "sigma": 0.2, "alpha": 0.001, "iterations": 200}
 
 
 def unit_rows(n, d=4, seed=0):
@@ -77,7 +77,7 @@ GRAPHS = [(4, 5), (16, 5), (16, 2), (4, 1)]
 def test_pic_equals_a_plain_version_on_sixty_points(d, count, seed):
     rows = unit_rows(60, d, seed)
     expected = plain(rows, neighbours(rows, count), 0.2, 0.001, 200)
-    found = power_iteration_clustering(rows, **(SETTINGS | {"count": count}))
+    found = power_iteration_clustering(rows, **(SETTINGS | {"neighbours": count}))
     assert same_partition(found, expected)
     assert len(set(expected)) > 3
 
@@ -96,7 +96,7 @@ def test_the_plain_version_has_singletons_to_join(d, count):
 def test_other_settings_equal_the_plain_version_too():
     rows = unit_rows(60, seed=11)
     expected = plain(rows, neighbours(rows, 3), 0.7, 0.3, 40)
-    found = power_iteration_clustering(rows, count=3, sigma=0.7, alpha=0.3, iterations=40)
+    found = power_iteration_clustering(rows, neighbours=3, sigma=0.7, alpha=0.3, iterations=40)
     assert same_partition(found, expected)
 
 

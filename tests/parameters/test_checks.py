@@ -5,13 +5,13 @@ from params_helpers import BASE, resolved, with_key
 from stage_helpers import refused
 
 from stages.parameters.checks import check_counts
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 
 
 def counts(images, k=50, dim=20):
     content = with_key("cluster.k", k)
     content["whiten"]["dim"] = dim
-    check_counts(resolve(content, "demo"), images)
+    check_counts(resolve_run(content, "demo"), images)
 
 
 def test_more_clusters_than_pictures_are_refused_with_both_numbers():
@@ -61,7 +61,7 @@ def test_alexnet_at_63_pixels_and_the_others_at_32_are_accepted():
         content = with_key("model.input", 32)
         content["model"]["architecture"] = name
         content["whiten"]["dim"] = 16
-        assert resolve(content, "demo").model.input == 32
+        assert resolve_run(content, "demo").model.input == 32
 
 
 def test_a_crop_larger_than_the_pictures_is_refused():
@@ -74,7 +74,7 @@ def test_a_crop_larger_than_the_pictures_is_refused():
 def test_more_dimensions_than_the_network_has_features_are_refused():
     content = with_key("whiten.dim", 257)
     content["model"]["width"] = 0.0625
-    line = refused(lambda: resolve(content, "demo"))
+    line = refused(lambda: resolve_run(content, "demo"))
     assert "whiten.dim" in line
     assert "--set whiten.dim=256" in line
 
@@ -82,15 +82,15 @@ def test_more_dimensions_than_the_network_has_features_are_refused():
 def test_as_many_dimensions_as_a_residual_network_has_features_are_accepted():
     content = with_key("whiten.dim", 616)
     content["model"] |= {"architecture": "resnet50", "width": 0.3}
-    assert resolve(content, "demo").whiten.dim == 616
+    assert resolve_run(content, "demo").whiten.dim == 616
     content["whiten"]["dim"] = 617
-    assert "--set whiten.dim=616" in refused(lambda: resolve(content, "demo"))
+    assert "--set whiten.dim=616" in refused(lambda: resolve_run(content, "demo"))
 
 
 def test_a_cosine_schedule_must_reach_the_last_epoch():
     content = with_key("train.schedule", "cosine")
     content["epochs"] = 30
     content["train"]["horizon"] = 29
-    assert "train.horizon" in refused(lambda: resolve(content, "demo"))
+    assert "train.horizon" in refused(lambda: resolve_run(content, "demo"))
     content["train"]["horizon"] = 30
-    assert resolve(content, "demo").train.horizon == 30
+    assert resolve_run(content, "demo").train.horizon == 30

@@ -2,14 +2,13 @@
 
 import pytest
 import yaml
-from params_helpers import READERS, resolved
+from params_helpers import READERS, read_yaml, resolved
 from stage_helpers import refused
 
 from stages.artifacts.run_params import render
-from stages.parameters.resolution import validated
+from stages.parameters.resolution import validate_run
 
 
-@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
     ("text", "number"),
     [
@@ -22,25 +21,24 @@ from stages.parameters.resolution import validated
         ("1e-05", 1e-5),
     ],
 )
-def test_every_spelling_of_a_number_is_the_same_float_for_both_yaml_libraries(reader, text, number):
-    params = resolved("train.lr", READERS[reader](f"lr: {text}")["lr"])
+def test_every_spelling_of_a_number_is_the_same_float(text, number):
+    params = resolved("train.lr", read_yaml(f"lr: {text}")["lr"])
     assert params.train.lr == number
     assert isinstance(params.train.lr, float)
 
 
 @pytest.mark.parametrize("number", [1e-5, 0.05, 1e5, 1e-6, 1.0, 123456.789, 1e-30])
 def test_a_float_is_the_same_float_after_one_write_and_reading_by_either_library(number):
-    """DVC reads the run's params.yaml with one library and we with another: text for one is stale for ever."""
+    """Whoever reads the run's params.yaml with another library finds a number there too."""
     content = render(resolved("train.weight_decay", number)).decode()
     for read in READERS.values():
         assert read(content)["train"]["weight_decay"] == number
-    assert validated(yaml.safe_load(content), "params.yaml").train.weight_decay == number
+    assert validate_run(yaml.safe_load(content), "params.yaml").train.weight_decay == number
 
 
-@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf", "true", "'abc'", "abc", "", "[1]", "nan", "inf", "'0x10'"])
-@pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_number_is_refused_with_its_key(reader, text):
-    value = READERS[reader](f"lr: {text}")["lr"]
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf", "true", "'abc'", "abc", "", "[1]", "nan", "inf", "'1e-5'"])
+def test_what_is_no_number_is_refused_with_its_key(text):
+    value = read_yaml(f"lr: {text}")["lr"]
     line = refused(lambda: resolved("train.lr", value))
     assert "train.lr" in line
 
@@ -88,7 +86,7 @@ def test_a_value_out_of_its_range_is_refused_with_key_and_value(key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "expected"), [("train.batch", 64.0, 64), ("cluster.k", "1e2", 100), ("epochs", "3", 3)]
+    ("key", "value", "expected"), [("train.batch", 64.0, 64), ("cluster.k", 1e2, 100), ("epochs", 3.0, 3)]
 )
 def test_a_whole_number_may_be_written_in_other_ways(key, value, expected):
     params = resolved(key, value)

@@ -16,7 +16,7 @@ from pipeline.embed import embed
 from pipeline.preparing import Request, prepare
 from pipeline.recording.engine import Engine
 from pipeline.rerun import rerun
-from stages.dag.graph import resolve_node
+from stages.dag.graph import start_nodes
 from stages.errors import Refusal
 from stages.runtime.report import Reporter
 
@@ -26,7 +26,7 @@ def mixed_run(finished_copy):
     """As `run --yes --set train.lr=0.3` leaves it when stopped at the end of epoch 1."""
     finished_copy.edit({"train": {"lr": 0.3}})
     params = params_of(finished_copy.root)
-    nodes = [resolve_node(params), node_of(params, "0001:train"), node_of(params, "0001:checkpoint")]
+    nodes = [start_nodes(params)[0], node_of(params, "0001:train"), node_of(params, "0001:checkpoint")]
     with Engine(finished_copy.root, "demo", Reporter()) as engine:
         assert engine.execute(nodes, params) == 3
     return finished_copy

@@ -10,7 +10,7 @@ from projects import ROOT
 from pipeline.machine import refuse_device
 from pipeline.preparing import Request, prepare
 from stages.errors import Refusal
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 
 
 def test_a_linked_data_folder_is_refused_with_a_way_out(finished_copy, tmp_path):
@@ -26,7 +26,7 @@ def test_a_device_that_is_not_there_is_refused():
     content = content_of(ROOT)
     content["device"] = "cuda"
     with pytest.raises(Refusal, match=r"device: cuda: .*--set device=cpu"):
-        refuse_device(resolve(content, "demo"))
+        refuse_device(resolve_run(content, "demo"))
 
 
 def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):

@@ -14,10 +14,10 @@ from projects import ROOT
 
 from pipeline import presets
 from pipeline.preparing import Request, prepare
-from pipeline.presets import fitting, median_short_side
+from pipeline.presets import fit_values, median_short_side
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
 from stages.sources.listing import Entry, Listing
 
@@ -29,11 +29,11 @@ def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:
 
 
 def fitted(listing: Listing, preset: str = "fit", device: str = "cpu") -> RunParams:
-    overrides, dataset = fitting(listing, preset, device)
+    overrides, dataset = fit_values(listing, preset, device)
     content = content_of(ROOT)
     content["datasets"]["new"] = {"path": "/pictures", **dataset}
     content["runs"]["new"] = {"dataset": "new", "device": device, **overrides}
-    params = resolve(yaml.safe_load(yaml.safe_dump(content)), "new")
+    params = resolve_run(yaml.safe_load(yaml.safe_dump(content)), "new")
     check_counts(params, len(listing.entries))
     return params
 
@@ -77,7 +77,7 @@ def test_a_folder_of_unreadable_pictures_is_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path), 1, 1)])
     with pytest.raises(Refusal, match=r"none of the 1 pictures .*such as .*broken.png; give another folder"):
-        fitting(listing, "fit", "cpu")
+        fit_values(listing, "fit", "cpu")
 
 
 def test_the_paper_preset_is_section_3_4(tmp_path):
@@ -96,7 +96,7 @@ def test_the_paper_preset_is_section_3_4(tmp_path):
 
 def test_the_paper_preset_equals_the_runs_named_after_the_paper(tmp_path):
     preset = fitted(listing_of(20_000, tmp_path / "a.png", (500, 375)), "paper")
-    named = resolve(content_of(ROOT), "imagenet-alexnet")
+    named = resolve_run(content_of(ROOT), "imagenet-alexnet")
     for section in ("model", "whiten", "cluster", "train", "epochs", "retain"):
         assert getattr(preset, section) == getattr(named, section), section
 
@@ -129,7 +129,7 @@ def test_a_new_run_on_a_folder_is_written_with_explicit_values_and_told_in_a_lin
     assert content["datasets"]["mine"]["size"] == 80
     told = prepared.lines[0]
     assert "\n" not in told and "24 pictures" in told and f"k {run['cluster']['k']}" in told
-    assert resolve(content, "mine").cluster.k == run["cluster"]["k"]
+    assert resolve_run(content, "mine").cluster.k == run["cluster"]["k"]
 
 
 def test_what_set_says_goes_over_what_fits(make_project, pictures):

@@ -9,7 +9,7 @@ from pipeline_helpers import content_of, unlink
 
 from pipeline.branch import branch
 from pipeline.preparing import Request, prepare
-from pipeline.recomputing import recomputed, recorded_hours, refuse_repacking
+from pipeline.recomputing import epochs_to_recompute, recorded_hours, refuse_repacking
 from stages.errors import Refusal
 from stages.runtime.job import load_dataset_params
 
@@ -52,18 +52,18 @@ def test_only_the_epochs_that_change_are_counted(finished_copy):
 def test_yes_goes_on(finished_copy):
     prepared = prepare(finished_copy.root, Request("demo", sets=["train.lr=0.3"], yes=True))
     assert prepared.params.train.lr == 0.3
-    assert recomputed(prepared.states) == [1, 2]
+    assert epochs_to_recompute(prepared.states) == [1, 2]
 
 
 @pytest.mark.parametrize("change", [["threads=1"], ["workers=0"], ["train.horizon=99"], ["cluster.pic.sigma=1.0"]])
 def test_what_changes_no_result_is_not_asked_about(finished_copy, change):
     prepared = prepare(finished_copy.root, Request("demo", sets=change))
-    assert recomputed(prepared.states) == []
+    assert epochs_to_recompute(prepared.states) == []
 
 
 def test_more_epochs_are_not_asked_about(finished_copy):
     prepared = prepare(finished_copy.root, Request("demo", epochs=5))
-    assert recomputed(prepared.states) == []
+    assert epochs_to_recompute(prepared.states) == []
     assert any("3 of 5 epochs to compute" in line for line in prepared.lines)
 
 

@@ -15,8 +15,9 @@ from projects import committed_params
 from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
+from stages.artifacts.documents import load_yaml
 from stages.errors import Refusal
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 from stages.runtime.locks import only_writer
 
 
@@ -153,7 +154,7 @@ def test_a_write_waits_for_another_that_is_under_way(root):
 def test_a_key_of_one_run_leaves_the_runs_that_share_its_yaml_anchor_alone(root):
     # The paper's runs share sections by anchor; an edit of one must not retrain the others for days.
     content = yaml.safe_load(written(root))
-    others = {run: resolve(content, run) for run in content["runs"] if run != "imagenet-vgg16"}
+    others = {run: resolve_run(content, run) for run in content["runs"] if run != "imagenet-vgg16"}
     for assignment in ("train.lr=0.5", "cluster.k=77"):
         settings = Settings(root)
         settings.set_text("imagenet-vgg16", assignment)
@@ -171,7 +172,7 @@ def test_the_run_that_defines_an_anchor_is_changed_alone_too(root):
     settings.set_text("imagenet-alexnet", "train.lr=0.5")
     settings.save()
     assert Settings(root).resolve("imagenet-alexnet").train.lr == 0.5
-    assert Settings(root).resolve("imagenet-vgg16").train.lr == resolve(content, "imagenet-vgg16").train.lr
+    assert Settings(root).resolve("imagenet-vgg16").train.lr == resolve_run(content, "imagenet-vgg16").train.lr
 
 
 @hypothesis.settings(max_examples=50)
@@ -200,12 +201,12 @@ def test_a_number_given_by_set_is_that_number_after_a_write(root, text, value):
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("5e-2", 0.05), ("1e5", 1e5)])
-def test_a_number_typed_without_a_point_is_that_number_to_both_kinds_of_reader(root, text, value):
+def test_a_number_typed_without_a_point_is_that_number_to_both_readers(root, text, value):
     edited = written(root).replace("  demo: {}", f"  demo: {{train: {{lr: {text}}}}}")
     assert edited != written(root)
     (root / "params.yaml").write_text(edited)
     assert Settings(root).resolve("demo").train.lr == value
-    assert resolve(yaml.safe_load(edited), "demo").train.lr == value
+    assert resolve_run(load_yaml(root / "params.yaml"), "demo").train.lr == value
 
 
 @pytest.mark.parametrize("text", [".nan", ".inf", "true", "'abc'", "abc", "", "[0.1]"])

@@ -87,9 +87,9 @@ def test_files_appear_in_their_declared_order_and_only_when_all_are_whole(finish
 
 def test_a_folder_that_is_no_epoch_and_a_stage_that_an_epoch_lacks_are_refused(finished_copy):
     params = load_run_params(finished_copy.root / RUN)
-    assert "no epoch" in refused(lambda: find_node(params, Path(RUN) / "epochs", "train"))
-    assert "no epoch" in refused(lambda: find_node(params, Path(RUN) / "epochs/0000", "train"))
-    assert "no stage train" in refused(lambda: find_node(params, Path(RUN) / "final", "train"))
+    assert "no epoch" in refused(lambda: find_node(finished_copy.root, params, Path(RUN) / "epochs", "train"))
+    assert "no epoch" in refused(lambda: find_node(finished_copy.root, params, Path(RUN) / "epochs/0000", "train"))
+    assert "no stage train" in refused(lambda: find_node(finished_copy.root, params, Path(RUN) / "final", "train"))
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_every_library_has_the_runs_threads_in_a_process_of_its_own(finished_cop
     cores, unlike in the warm process: other sums, other bytes."""
     change(finished_copy, {"threads": 1})
     params = load_run_params(finished_copy.root / RUN)
-    for out in find_node(params, Path(RUN) / EPOCH, stage).outs.values():
+    for out in find_node(finished_copy.root, params, Path(RUN) / EPOCH, stage).outs.values():
         remove(finished_copy.root / out.path)
     done = finished_copy.command("python", "-c", PROBE, stage, f"{RUN}/{EPOCH}")
     assert done.returncode == 0, done.stderr
@@ -81,12 +81,12 @@ def test_freed_memory_is_kept_while_a_stage_runs_and_given_back_at_its_end():
     # In a process of its own: what others have freed lies in the same heap.
     script = """
 import numpy as np
-from stages.runtime.memory import kept_memory
+from stages.runtime.memory import keep_memory
 def held():
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) >> 10
 before = held()
-with kept_memory():
+with keep_memory():
     np.ones(200 << 20, np.uint8)
     during = held()
 print(during - before, held() - before)

@@ -10,12 +10,13 @@ import yaml
 from pipeline_helpers import params_of, planned_files
 from projects import ROOT, committed_params
 
-from pipeline.recording.dvc_yaml import RESOLVED_SECTIONS, dataset_yaml, epoch_yaml, final_yaml, run_yaml
+from pipeline.recording.dvc_yaml import dataset_yaml, epoch_yaml, final_yaml, run_yaml
 from pipeline.recording.inspector import project_nodes
 from pipeline.recording.recorder import Recorder
 from stages.dag.epochs import own_epochs
 from stages.dag.revisions import revisions
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
+from stages.parameters.run import root_sections
 
 
 def git(*words: str) -> str:
@@ -24,7 +25,7 @@ def git(*words: str) -> str:
 
 def test_the_committed_plan_equals_the_generated_one():
     # As git has them, parameters included: a user who plans more epochs in a clone breaks no test.
-    params = resolve(yaml.safe_load(git("show", ":params.yaml")), "demo", revisions())
+    params = resolve_run(yaml.safe_load(git("show", ":params.yaml")), "demo", revisions())
     tracked = [name for name in git("ls-files", "data").splitlines() if name.endswith("/dvc.yaml")]
     committed = {name: git("show", f":{name}") for name in tracked}
     generated = dataset_yaml(params.dataset) | run_yaml(params) | final_yaml(params)
@@ -36,7 +37,7 @@ def test_the_committed_plan_equals_the_generated_one():
 
 def test_every_section_of_params_yaml_but_runs_datasets_and_retain_is_resolved():
     content = yaml.safe_load(committed_params())
-    assert set(RESOLVED_SECTIONS) == set(content) - {"runs", "datasets", "retain"}
+    assert set(root_sections()) == set(content) - {"runs", "datasets", "retain"}
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 from pipeline_helpers import params_of, planned_files, quiet
 
 from pipeline.plan import plan as plan_command
 from pipeline.preparing import Request
 from pipeline.recording.planning import write_run
-from stages.dag import nodes
 from stages.errors import Refusal
 
 
@@ -25,16 +23,6 @@ def test_adding_epochs_writes_the_new_ones_final_and_the_runs_dvc_yaml_only(fini
     assert "epochs/0003/metrics.json" in after[f"{run}/dvc.yaml"]
 
 
-def test_the_dvc_yaml_of_a_recorded_epoch_is_never_rewritten(finished_copy, monkeypatch):
-    # A later version of the program that knows one more parameter must not recompute days.
-    monkeypatch.setitem(nodes.PARAMS, "whiten", ("whiten", "workers"))
-    before = planned_files(finished_copy.root)
-    write_run(finished_copy.root, params_of(finished_copy.root))
-    after = planned_files(finished_copy.root)
-    differ = {name for name in before if before[name] != after[name]}
-    assert differ == {"data/runs/demo/final/dvc.yaml"}
-
-
 @pytest.mark.parametrize("left", [None, "", "stages: {}\n", "a: {}\n", "stages: [", "stages: {cluster: }\n"])
 def test_a_dvc_yaml_that_is_missing_or_damaged_is_written_again(finished_copy, left):
     path = finished_copy.run_path("epochs/0001/dvc.yaml")
@@ -45,14 +33,6 @@ def test_a_dvc_yaml_that_is_missing_or_damaged_is_written_again(finished_copy, l
         path.write_text(left)
     assert "nothing to do" in finished_copy.run()
     assert path.read_bytes() == before
-
-
-def test_an_epoch_that_is_not_recorded_follows_the_program(make_project, monkeypatch):
-    project = make_project()
-    monkeypatch.setitem(nodes.PARAMS, "whiten", ("whiten", "workers"))
-    project.plan()
-    text = project.run_path("epochs/0001/dvc.yaml").read_text()
-    assert "workers" in yaml.safe_load(text)["stages"]["whiten"]["params"][0]["../../params.yaml"]
 
 
 def test_fewer_epochs_than_recorded_is_refused_and_deletes_nothing(finished_copy):

@@ -17,8 +17,8 @@ from pipeline_helpers import flip_byte, node_of, params_of, unlink
 
 from pipeline.recording import recorder as module
 from pipeline.recording.inspector import project_nodes
-from pipeline.recording.lock_files import PREVIOUS
 from pipeline.recording.recorder import Recorder
+from stages.dag.names import PREVIOUS_LOCK
 from stages.errors import Refusal
 
 
@@ -40,14 +40,14 @@ def changed(recorder: Recorder, project) -> dict[str, bool]:
 @pytest.mark.parametrize("left", [b"", b"schema: '2.0'\n", b"schema: '2.0'\nstages:\n", b"stages: [", b"\0" * 100])
 def test_a_lock_that_is_emptied_is_restored_from_the_one_kept(finished_copy, recorder, left):
     lock = finished_copy.run_path("epochs/0002/dvc.lock")
-    kept = finished_copy.run_path(f"epochs/0002/{PREVIOUS}").read_bytes()
+    kept = finished_copy.run_path(f"epochs/0002/{PREVIOUS_LOCK}").read_bytes()
     lock.write_bytes(left)
     assert changed(recorder, finished_copy) == dict.fromkeys(EPOCH_2, False)
     assert lock.read_bytes() == kept
 
 
 def test_a_lock_cut_anywhere_never_stops_dvc(finished_copy, recorder):
-    lock, previous = (finished_copy.run_path(f"epochs/0002/{name}") for name in ("dvc.lock", PREVIOUS))
+    lock, previous = (finished_copy.run_path(f"epochs/0002/{name}") for name in ("dvc.lock", PREVIOUS_LOCK))
     whole, kept = lock.read_bytes(), previous.read_bytes()
     params = params_of(finished_copy.root)
     last = node_of(params, "0002:checkpoint")
@@ -136,10 +136,10 @@ def test_recording_rewrites_no_dvc_yaml_and_keeps_a_copy_of_the_lock(finished_co
     node = node_of(params_of(finished_copy.root), "0001:cluster")
     folder = finished_copy.run_path("epochs/0001")
     plan = (folder / "dvc.yaml").read_bytes()
-    (folder / PREVIOUS).unlink()
+    (folder / PREVIOUS_LOCK).unlink()
     recorder.record(node)
     assert (folder / "dvc.yaml").read_bytes() == plan
-    assert (folder / PREVIOUS).read_bytes() == (folder / "dvc.lock").read_bytes()
+    assert (folder / PREVIOUS_LOCK).read_bytes() == (folder / "dvc.lock").read_bytes()
 
 
 def test_clearing_removes_the_outputs_but_those_that_persist(finished_copy, recorder):

@@ -9,7 +9,7 @@ from results_helpers import N, types
 
 from pipeline import open_run
 from pipeline.results.inventory import runs
-from pipeline.results.run import HISTORY_TYPES
+from stages.artifacts.measures import HISTORY
 from stages.artifacts.run_params import render
 from stages.errors import Refusal
 
@@ -28,7 +28,7 @@ def test_everything_finished_is_there_while_the_run_goes_on(going_on):
     run = open_run("demo", going_on.root)
     assert run.epochs() == [1]
     assert run.history()["epoch"].tolist() == [1]
-    assert types(run.history()) == HISTORY_TYPES
+    assert types(run.history()) == HISTORY
     assert list(run.assignments().columns) == [1, 2]
     assert run.nmi()["epoch"].tolist() == [1]
     assert 0 < run.nmi(1, 2) < 1
@@ -46,7 +46,7 @@ def test_everything_is_empty_and_typed_before_the_first_epoch_ends(going_on):
     unlink(going_on.run_path("epochs/0001/metrics.json"))
     run = open_run("demo", going_on.root)
     assert run.epochs() == [] and len(run.history()) == 0 and len(run.nmi()) == 0
-    assert types(run.history()) == HISTORY_TYPES
+    assert types(run.history()) == HISTORY
     assert run.model().features(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape == (2, 256)
 
 

@@ -14,7 +14,7 @@ import zarr
 from results_helpers import DIM, EPOCHS, K, N, labels, nmi, raw, types
 
 from pipeline import open_run
-from pipeline.results.run import HISTORY_TYPES
+from stages.artifacts.measures import HISTORY
 
 
 def test_a_run_is_opened_by_name_from_anywhere_in_the_project(finished, monkeypatch):
@@ -85,7 +85,7 @@ def test_history_is_what_the_files_say(finished, run):
 
 def test_history_equals_the_exported_table(finished, run):
     exported = pd.read_csv(finished.run_path("history.csv"))
-    pd.testing.assert_frame_equal(exported[list(HISTORY_TYPES)].astype(HISTORY_TYPES), run.history())
+    pd.testing.assert_frame_equal(exported[list(HISTORY)].astype(HISTORY), run.history())
 
 
 @pytest.mark.parametrize("epoch", [1, 2, "final"])

@@ -8,7 +8,7 @@ from pipeline_helpers import changed, content_of
 
 from pipeline.retention.policy import stays_whole
 from stages.errors import Refusal
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 from stages.parameters.retain import RetainParams
 
 
@@ -41,14 +41,14 @@ def test_the_newest_and_each_multiple_stay_whole(last, every, newest, expected):
 )
 def test_a_wrong_policy_is_one_line(six, value, told):
     with pytest.raises(Refusal) as refused:
-        resolve(changed(content_of(six.root), "runs.demo", {"retain": value}), "demo")
+        resolve_run(changed(content_of(six.root), "runs.demo", {"retain": value}), "demo")
     assert told in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_a_params_yaml_of_before_keeps_every_epoch(six):
     content = content_of(six.root)
     del content["retain"]
-    assert resolve(content, "demo").retain.last is None
+    assert resolve_run(content, "demo").retain.last is None
 
 
 def test_the_runs_own_params_yaml_knows_no_retain(shortened):

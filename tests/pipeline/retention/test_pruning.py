@@ -11,7 +11,7 @@ from retention_helpers import LARGE_FILES, SIX, SMALL_FILES, WHOLE, assert_clean
 from pipeline import open_run
 from pipeline.branch import branch
 from pipeline.preparing import Request, prepare
-from pipeline.recording.lock_files import PREVIOUS
+from stages.dag.names import PREVIOUS_LOCK
 from stages.errors import Refusal
 
 
@@ -39,7 +39,7 @@ def test_the_guard_owns_what_is_kept_as_it_was_owned(shortened):
     assert [next(iter(out)) for out in guard["metrics"]] == ["metrics.json"]
     lock = yaml.safe_load(shortened.run_path("epochs/0004/dvc.lock").read_text())
     assert set(lock["stages"]) == {"pruned"}
-    assert shortened.run_path(f"epochs/0004/{PREVIOUS}").read_bytes() == (
+    assert shortened.run_path(f"epochs/0004/{PREVIOUS_LOCK}").read_bytes() == (
         shortened.run_path("epochs/0004/dvc.lock").read_bytes()
     )
 

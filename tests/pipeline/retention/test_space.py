@@ -16,7 +16,7 @@ from pipeline.retention.space import MEAN_ASPECT, parameters, space
 from stages.artifacts.checkpoints import build
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES
-from stages.parameters.resolution import resolve
+from stages.parameters.resolution import resolve_run
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -76,7 +76,7 @@ def test_pictures_packed_again_take_their_place_beside_the_old_ones(finished_cop
 
 @pytest.mark.parametrize("run", ["imagenet-alexnet", "imagenet-alexnet-rgb", "imagenet-vgg16"])
 def test_the_papers_networks_are_counted(run):
-    params = resolve(content_of(ROOT), run)
+    params = resolve_run(content_of(ROOT), run)
     assert parameters(params) == counted(params)
 
 
@@ -87,7 +87,7 @@ def test_every_network_is_counted(architecture, sobel, width):
     content = content_of(ROOT)
     content["model"] |= {"architecture": architecture, "sobel": sobel, "width": width, "input": 64}
     content["whiten"]["dim"] = 16
-    params = resolve(content, "demo")
+    params = resolve_run(content, "demo")
     assert parameters(params) == counted(params)
 
 
@@ -101,10 +101,10 @@ def test_the_need_of_a_run_follows_its_policy(make_project, monkeypatch):
     content = content_of(project.root)
 
     def needed(retain) -> float:
-        params = resolve(content | {"retain": retain}, "demo")
+        params = resolve_run(content | {"retain": retain}, "demo")
         return space(project.root, params, 170, of_run(project.root, params)).needed * 1e9
 
-    params = resolve(content, "demo")
+    params = resolve_run(content, "demo")
     trained = parameters(params) * 8
     epoch = 170 * (256 * 4 + 32 * 4) + trained
     everything = needed({"last": "all"})

@@ -1,0 +1,72 @@
+"""The measures of an epoch: one table behind clustering.json, metrics.json, history.csv and `run.history()`.
+
+clustering.json holds those of the clustering, and what has more than one number; metrics.json is the epoch's row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAINING = {
+    "loss": "float64",
+    "loss_first": "float64",
+    "loss_last": "float64",
+    "accuracy": "float64",
+    "images_trained": "Int64",
+    "lr": "float64",
+    "labels": "Int64",
+}
+"""Of the epoch's training, by pandas' dtype; none for final/. Losses are means a picture, `accuracy` and `labels`
+are of the pseudo-labels."""
+
+CLUSTERING = {
+    "nmi_previous": "float64",
+    "nmi_labels": "float64",
+    "reassigned": "float64",
+    "knn_accuracy": "float64",
+    "clusters": "Int64",
+    "used": "Int64",
+    "empty": "Int64",
+    "singletons": "Int64",
+    "largest_share": "float64",
+    "entropy": "float64",
+    "collapsed": "boolean",
+    "objective": "float64",
+    "iterations": "Int64",
+    "rank": "Int64",
+    "effective_rank": "float64",
+    "variance_kept": "float64",
+}
+"""Of the clustering, by pandas' dtype; none in an epoch without reclustering."""
+
+HISTORY = {"epoch": "int64"} | TRAINING | CLUSTERING
+"""Columns of history.csv in order, and their dtypes in `run.history()`."""
+
+
+def epoch_row(
+    epoch: int, training: Mapping[str, Any] | None = None, clustering: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """An epoch as one row.
+
+    Args:
+        training: the measures of its training; None for final/.
+        clustering: content of its clustering.json, of whose objectives the last counts; None without one.
+    """
+    row: dict[str, Any] = {"epoch": epoch}
+    if training is not None:
+        row |= {column: training[column] for column in TRAINING}
+    if clustering is None:
+        return row | dict.fromkeys(CLUSTERING)
+    row |= {column: clustering[column] for column in CLUSTERING}
+    return row | {"objective": clustering["objective"][-1]}
+
+
+def history_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of epochs as a table of the columns `HISTORY`, missing where a row has none."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(HISTORY))

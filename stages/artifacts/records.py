@@ -1,0 +1,84 @@
+"""dvc.lock files as they are read without DVC: what was made, from what, and which epochs are pruned.
+
+DVC rewrites them in place, so a kill can cut one short; the one before it is kept beside.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stages.artifacts.documents import parse_generated
+from stages.dag.names import LOCK, PREVIOUS_LOCK
+from stages.dag.nodes import PRUNED
+
+GUARD_COMMAND = f"python -m stages.{PRUNED} ."
+
+
+def pruned_record(folder: Path) -> dict[str, Any] | None:
+    """The guard's entry in an epoch's dvc.lock; None where the epoch is not pruned."""
+    # Only what mentions a guard is parsed: most epochs of most runs have none.
+    if not any(mentions_guard(folder / name) for name in (LOCK, PREVIOUS_LOCK)):
+        return None
+    return recorded_stages(folder).get(PRUNED)
+
+
+def mentions_guard(path: Path) -> bool:
+    """Whether a dvc.yaml or dvc.lock holds a guard."""
+    try:
+        return GUARD_COMMAND.encode() in path.read_bytes()
+    except OSError:
+        return False
+
+
+def recorded_stages(folder: Path) -> dict[str, Any]:
+    """What a folder's dvc.lock records, or the kept one where it is cut short; by stage."""
+    if not (folder / LOCK).exists():
+        return {}
+    found = whole_lock(folder)
+    return found if found is not None else readable_lock(folder / PREVIOUS_LOCK) or {}
+
+
+def whole_lock(folder: Path) -> dict[str, Any] | None:
+    """The stages of a folder's dvc.lock, or None where it is cut short."""
+    lock, previous = folder / LOCK, folder / PREVIOUS_LOCK
+    stages = readable_lock(lock)
+    # What is left may be a valid lock of fewer files: then it is the beginning of the kept one.
+    if stages is None or not previous.exists() or previous.stat().st_size <= lock.stat().st_size:
+        return stages
+    return None if previous.read_bytes().startswith(lock.read_bytes()) else stages
+
+
+def readable_lock(path: Path) -> dict[str, Any] | None:
+    """The stages of a dvc.lock, or None where it is missing or cut short."""
+    try:
+        text = path.read_bytes()
+        content = parse_generated(text)
+    except Exception:
+        # Whatever a damaged file holds in place of a lock: no YAML, a key that is no scalar, a node within itself.
+        return None
+    if not text.endswith(b"\n") or not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+        return None
+    # Cut at the end of a line it is valid YAML still, which DVC refuses with a traceback.
+    return content["stages"] if all(map(_whole, content["stages"].values())) else None
+
+
+def _whole(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("cmd"), str):
+        return False
+    files = [entry[key] for key in ("deps", "outs") if key in entry]
+    params = entry.get("params", {})
+    return (
+        all(isinstance(found, list) for found in files)
+        and all(map(_whole_file, (item for found in files for item in found)))
+        and isinstance(params, dict)
+        and all(isinstance(values, dict) for values in params.values())
+    )
+
+
+def _whole_file(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and {"path", "md5"} <= item.keys()
+        and all(isinstance(item.get(count, 0), int) for count in ("size", "nfiles"))
+    )

@@ -1,0 +1,23 @@
+"""The stage `cluster`."""
+
+from stages.dag.names import ASSIGNMENTS, CENTROIDS, CLUSTERING, PACK, PCA, WHITENED
+from stages.dag.stage import Read, Stage, Write
+from stages.parameters.cluster import ClusterKeys
+
+STAGE = Stage(
+    "cluster",
+    "assignments, and measures of the clustering (Eq. 2)",
+    place="clustering",
+    reads={
+        "whitened": Read(WHITENED),
+        "pca": Read(PCA),
+        "pack": Read(PACK, of="data set"),
+        "previous": Read(ASSIGNMENTS, of="previous"),
+    },
+    writes={
+        "centroids": Write(CENTROIDS),
+        "assignments": Write(ASSIGNMENTS),
+        "clustering": Write(CLUSTERING),
+    },
+    keys=ClusterKeys,
+)

@@ -1,0 +1,21 @@
+"""The stage `pack`."""
+
+from stages.dag.names import MANIFEST, PACK, PICTURES, PIXELS, REJECTED
+from stages.dag.stage import Read, Stage, Write
+from stages.parameters.dataset import DatasetKeys
+
+STAGE = Stage(
+    "pack",
+    "resize every picture once and pack the pixels",
+    place="data set",
+    reads={"pictures": Read(PICTURES, of="drawn")},
+    writes={
+        # Kept until its successor is whole: the source may be gone, and nothing else could make it again.
+        "pixels": Write(PIXELS, "persistent"),
+        "manifest": Write(MANIFEST),
+        "rejected": Write(REJECTED),
+        "pack": Write(PACK),
+    },
+    keys=DatasetKeys,
+    root_keys=("datasets.{dataset}",),
+)

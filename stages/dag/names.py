@@ -1,0 +1,52 @@
+"""Every name on disk, once.
+
+data/images/<dataset>/
+  pictures/                drawn ones (the demo's)
+  pixels.zarr              uint8, one dimension: every picture whole, row-major HWC, one after the other
+  manifest.parquet         image, path (bytes), label (-1 unknown), chunk, offset, height, width, sha256
+  rejected.parquet         path, reason
+  pack.json                counts, size, classes, digests: what every later stage depends on
+  listing.json             digest of the folder's listing when it was packed (not tracked)
+data/runs/<run>/
+  params.yaml              the run's resolved parameters
+  epochs/0000/checkpoint.pt   the initialised network; of a branch, what it starts from, with branch.json
+  epochs/0001/             features.zarr, pca.npz, whitened.zarr, centroids.npy, assignments.parquet,
+                           clustering.json, pseudolabels.parquet, trained/, checkpoint.pt, metrics.json
+  final/                   the clustering of the finished network
+  model.safetensors        the backbone
+  history.csv              a row an epoch, the last for final/
+  timings.csv  log.txt     not tracked
+data/figures/              the demo's curves and clusters
+"""
+
+from __future__ import annotations
+
+PICTURES = "pictures"
+PIXELS = "pixels.zarr"
+MANIFEST = "manifest.parquet"
+REJECTED = "rejected.parquet"
+PACK = "pack.json"
+LISTING = "listing.json"
+
+PARAMS = "params.yaml"
+CHECKPOINT = "checkpoint.pt"
+BRANCH = "branch.json"
+FEATURES = "features.zarr"
+PCA = "pca.npz"
+WHITENED = "whitened.zarr"
+CENTROIDS = "centroids.npy"
+ASSIGNMENTS = "assignments.parquet"
+CLUSTERING = "clustering.json"
+PSEUDOLABELS = "pseudolabels.parquet"
+TRAINED = "trained"
+STEPS = "steps.parquet"
+METRICS = "metrics.json"
+WEIGHTS = "model.safetensors"
+HISTORY = "history.csv"
+TIMINGS = "timings.csv"
+LOG = "log.txt"
+
+PLAN = "dvc.yaml"
+LOCK = "dvc.lock"
+PREVIOUS_LOCK = ".dvc.lock.previous"
+"""The dvc.lock before its last change, since DVC rewrites it in place."""
