@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.options import Epochs, RunName, Sets, Yes, requested
 from pipeline.cli.terminal import Shared, answer, epoch_of, escape, next_steps, opened, print_table, reporter, root
+from stages.dag.declared import names
 from stages.errors import Refusal
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def prune(
 
 @app.command()
 def rerun(
-    stage: Annotated[str, typer.Argument(help="extract, whiten, cluster, pseudolabel, train, checkpoint, pack, …")],
+    stage: Annotated[str, typer.Argument(help=f"One of {', '.join(names())}.")],
     run: RunName = "demo",
     epoch: Annotated[str | None, typer.Option("--epoch", help="Number of the epoch, or final.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="For pack: the data set.")] = None,
