@@ -24,8 +24,8 @@ run: install  ## the demo end to end, then a dvc repro that finds nothing to do
 	dvc repro --quiet && dvc status
 	@echo
 	@echo "table of epochs   data/runs/demo/history.csv"
-	@echo "curves            data/figures/curves.png"
-	@echo "clusters          data/figures/clusters.png"
+	@echo "curves            data/runs/demo/figures/curves.png"
+	@echo "clusters          data/runs/demo/figures/clusters.png"
 	@echo "try (after: source .venv/bin/activate)"
 	@echo "  python -m pipeline show --epoch 1"
 	@echo "  python -m pipeline nmi"

@@ -53,7 +53,7 @@ class Tiny:
         self.planning = self.project.command("python", "-m", "pipeline", "plan")
         self.params = Settings(self.project.root).resolve("demo")
         started = time.perf_counter()
-        self.engine = Engine(self.project.root, "demo", self.project.report)
+        self.engine = Engine(self.project.root, "demo", "demo", self.project.report)
         self.engine.__enter__()
         self.opening = time.perf_counter() - started
         self.engine.pack(self.params.dataset)

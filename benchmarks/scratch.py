@@ -72,7 +72,7 @@ class Project:
         self.put(**{f"runs__{name}": overrides})
         plan(self.root, Request(name), self.report)
         params = Settings(self.root).resolve(name)
-        with Engine(self.root, name, self.report) as engine:
+        with Engine(self.root, name, params.dataset.name, self.report) as engine:
             engine.pack(params.dataset)
             engine.execute(start_nodes(params), params)
         return load_run_params(self.root / run_folder(params.run))
@@ -115,7 +115,7 @@ class Project:
         for lock in (*folder.glob("dvc.lock*"), *folder.glob(".dvc.lock*")):
             lock.unlink()
         started = time.perf_counter()
-        with Engine(self.root, params.run, self.report) as engine:
+        with Engine(self.root, params.run, params.dataset.name, self.report) as engine:
             count = engine.execute(nodes, params)
         assert count == len(nodes)
         return time.perf_counter() - started

@@ -72,7 +72,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
             # Not yet in params.yaml: the same command must find no run of that name.
             shutil.rmtree(root / run_folder(name))
             raise
-        write_run(root, params)
+        write_run(root, params, ahead=False)
     return params
 
 

@@ -41,7 +41,7 @@ def rerun(
         raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
     if stage == "pack":
         refuse_repacking(root, load_dataset_params(root, params.dataset.name), yes=yes)
-    with Engine(root, run_name, report) as engine:
+    with Engine(root, run_name, params.dataset.name, report) as engine:
         if stage in ("generate", "pack"):
             count = engine.pack(params.dataset, force=stage)
         else:
@@ -75,6 +75,6 @@ def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False)
     params = load_dataset_params(root, dataset)
     refuse_repacking(root, params, yes=yes)
     write_dataset(root, params)
-    with Engine(root, None, report) as engine:
+    with Engine(root, None, dataset, report) as engine:
         engine.pack(params, force="pack")
     report.say(f"data set {dataset} is packed again")

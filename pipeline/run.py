@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from pipeline.ending import end_earlier
 from pipeline.machine import other_threads, refuse_device
 from pipeline.preparing import Request, prepare
 from pipeline.recording.inspector import nodes_on_disk
@@ -32,20 +33,24 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
             report.say(line)
     started = time.monotonic()
     packing = dataset_nodes(params.dataset)
-    with Engine(root, params.run, report) as engine:
+    with Engine(root, params.run, params.dataset.name, report) as engine:
         prepared.settings.save()
-        write_dataset(root, params.dataset)
+        write_dataset(root, params.dataset, ahead=False)
         count = engine.pack(params.dataset)
         # Pictures may have been rejected: what was checked against the listing is checked again.
         packed = load_json(root / dataset_folder(params.dataset.name) / PACK)
         check_counts(params, packed["images"], packed["labelled"])
-        write_run(root, params)
+        if ended := end_earlier(root, params):
+            report.say(ended)
+        write_run(root, params, ahead=False)
         nodes = [node for node in nodes_on_disk(root, params) if node.run]
         retention = Retention(root, params, engine.recorder)
         progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
         # DVC takes a file of the recorded size and time for the recorded one.
         damaged = {status.node.id for status in prepared.states if status.damaged}
         count += engine.execute(progress, params, damaged, retention)
+        # All is made: nothing is unfinished.
+        write_run(root, params)
     if retention.freed.epochs:
         report.say(retention.freed.told(params.run))
     report.say(

@@ -1,8 +1,9 @@
 """The run's results in the forms that others read: backbone weights, and the table of epochs.
 
-reads   the last checkpoint.pt, each epoch's metrics.json, final/clustering.json
+reads   the last checkpoint.pt, each epoch's metrics.json, final/clustering.json, pack.json
 writes  model.safetensors   the backbone, without any top layer
         history.csv         a row an epoch, and the last row for final/, which has no losses
+        summary.json        the finished run in one row, which `dvc metrics` compares
 """
 
 import json
@@ -10,14 +11,14 @@ import json
 from safetensors.torch import save
 
 from stages.artifacts.checkpoints import load
-from stages.artifacts.documents import load_json
-from stages.artifacts.measures import epoch_row, history_table
+from stages.artifacts.documents import load_json, write_json
+from stages.artifacts.measures import epoch_row, history_table, summary
 from stages.artifacts.writing import write_bytes
 from stages.parameters.model import ModelKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 
 def export(job: Job[ModelKeys]) -> None:
@@ -25,6 +26,7 @@ def export(job: Job[ModelKeys]) -> None:
     last = rows[-1]["epoch"] if rows else _start(job)
     rows.append(epoch_row(last + 1, clustering=load_json(job.input("clustering"))))
     write_bytes(job.output("history"), history_table(rows).to_csv(index=False).encode())
+    write_json(job.output("summary"), summary(rows, load_json(job.input("pack"))["images"]))
     state = load(job.input("network"))["network"]
     # One key: safetensors orders several at random, and equal runs must give equal bytes.
     about = {"deepcluster": json.dumps(job.params.model.model_dump(), sort_keys=True)}

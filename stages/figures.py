@@ -1,8 +1,8 @@
 """Draws the curves of section 4.1 (Fig. 2a, 2b) and the clusters of the finished network.
 
 reads   history.csv, final/assignments.parquet, pack.json (pixels.zarr)
-writes  data/figures/curves.png     NMI to labels, NMI between epochs, loss
-        data/figures/clusters.png   the images closest to each of the largest clusters' centroids
+writes  figures/curves.png     NMI to labels, NMI between epochs, loss
+        figures/clusters.png   the images closest to each of the largest clusters' centroids
 """
 
 import io

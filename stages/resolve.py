@@ -18,6 +18,7 @@ from stages.artifacts.writing import write_bytes
 from stages.dag.epochs import epochs_with, own_epochs
 from stages.dag.folders import epoch_folder
 from stages.dag.names import PACK, PLAN
+from stages.dag.nodes import UNFINISHED
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
@@ -43,7 +44,10 @@ def resolve(job: Job[ResolveKeys]) -> None:
 def _differences(job: Job[ResolveKeys], params: RunParams) -> Iterator[str]:
     """What the parameters ask for and the generated dvc.yaml files do not plan."""
     planned = epochs_with(job.folder, PLAN)
-    if planned != list(own_epochs(params)):
+    asked = list(own_epochs(params))
+    # `run` plans an epoch when it comes, and says by `unfinished` that more are to come.
+    growing = UNFINISHED in (planned_stages(job.folder) or {})
+    if planned != asked[: len(planned)] or (planned != asked and not growing):
         last = max(planned, default=params.start)
         yield f"params.yaml asks for {params.epochs} epochs and {last} are planned"
         return

@@ -54,7 +54,7 @@ def test_dvc_repro_and_pipeline_run_give_the_same_bytes(reproduced, finished):
     assert [name for name in by_dvc if by_dvc[name] != by_pipeline[name]] == []
     for name in ("trained/checkpoint.pt", "features.zarr/c.2.0", "pseudolabels.parquet", "metrics.json"):
         assert f"runs/demo/epochs/0002/{name}" in by_dvc
-    assert {"figures/curves.png", "figures/clusters.png", "runs/demo/model.safetensors"} < by_dvc.keys()
+    assert {"runs/demo/figures/curves.png", "runs/demo/figures/clusters.png", "runs/demo/model.safetensors"} < by_dvc.keys()
 
 
 def test_both_ways_write_the_same_locks(reproduced, finished):
@@ -81,12 +81,12 @@ def test_dvc_status_is_clean_after_both_ways(way, request):
 def test_pipeline_run_is_one_process(finished):
     rows = timings(finished) + timings(finished, "data/images/demo")
     assert {row["pid"] for row in rows} == {str(os.getpid())}
-    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1
+    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1 + 1
 
 
 def test_dvc_repro_is_a_process_per_stage(reproduced):
     rows = timings(reproduced) + timings(reproduced, "data/images/demo")
-    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1
+    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1 + 1
     assert len({row["pid"] for row in rows}) == len(rows)
 
 

@@ -95,8 +95,7 @@ def reporter(run: str) -> Reporter:
 def next_steps(run: str, report: Reporter) -> None:
     option = "" if run == "demo" else f" --run {run}"
     report.say(f"table of epochs: data/runs/{run}/history.csv")
-    if run == "demo":
-        report.say("curves: data/figures/curves.png, clusters: data/figures/clusters.png")
+    report.say(f"curves and clusters: data/runs/{run}/figures/")
     report.say(f"try: python -m pipeline show{option}")
     report.say(f"     python -m pipeline nmi{option}")
     report.say(f"     python -c \"from pipeline import open_run; print(open_run('{run}').history())\"")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from stages.dag.declared import declared
-from stages.dag.folders import run_folder
-from stages.dag.graph import Plans, dataset_nodes, end_nodes, epoch_nodes, final_nodes, start_nodes
+from stages.dag.folders import RUNS, run_folder
+from stages.dag.graph import Plans, dataset_nodes, end_nodes, epoch_nodes, final_nodes, start_nodes, unfinished_node
 from stages.dag.names import HISTORY, PARAMS, PLAN
 from stages.dag.nodes import Node
 from stages.dag.revisions import revised_stages
@@ -38,68 +39,71 @@ Recorded = Mapping[str, Sequence[str]]
 
 def dataset_yaml(dataset: DatasetParams) -> dict[str, str]:
     """Path and content of a data set's dvc.yaml."""
-    nodes = dataset_nodes(dataset)
-    stages = {}
-    for node in nodes:
-        keys = [key.format(dataset=dataset.name) for key in declared()[node.stage].root_keys]
-        stages[node.stage] = _stage(node, [{_from_root(node): keys}, _revision(node.stage)])
-    return {f"{nodes[0].folder}/{PLAN}": _render({"stages": stages})}
+    return _folder_yaml(dataset_nodes(dataset), dataset.name)
 
 
 def run_yaml(params: RunParams, recorded: Recorded | None = None, plans: Plans | None = None) -> dict[str, str]:
-    """Path and content of the dvc.yaml in the run's own folder."""
-    stages = {}
-    for node in (*start_nodes(params), *end_nodes(params, plans)):
-        if root_keys := declared()[node.stage].root_keys:
-            keys = [key.format(dataset=params.dataset.name, run=params.run) for key in root_keys]
-            stages[node.stage] = _stage(node, [{_from_root(node): keys}, *map(_revision, revised_stages())])
-        else:
-            stages[node.stage] = _stage(node, _own_params(node, recorded))
-    return {f"{run_folder(params.run)}/{PLAN}": _render({"stages": stages, "plots": PLOTS})}
+    """Path and content of the dvc.yaml in the run's own folder, once everything is planned."""
+    nodes = [*start_nodes(params), *end_nodes(params, plans)]
+    return _folder_yaml(nodes, params.dataset.name, recorded)
+
+
+def growing_yaml(params: RunParams, recorded: Recorded, ends: Mapping[str, Any]) -> dict[str, str]:
+    """Path and content of the dvc.yaml in the folder of a run whose stages are planned as they are made.
+
+    Args:
+        ends: the entries of stages after the epochs that are there, made when the run was shorter.
+    """
+    nodes = [*start_nodes(params), unfinished_node(params)]
+    entries = {node.stage: stage_entry(node, params.dataset.name, recorded.get(node.stage)) for node in nodes}
+    return {f"{run_folder(params.run)}/{PLAN}": render(run_folder(params.run), entries | dict(ends))}
 
 
 def epoch_yaml(params: RunParams, epoch: int, plans: Plans | None = None) -> dict[str, str]:
     """Path and content of an epoch's dvc.yaml."""
-    return _folder_yaml(epoch_nodes(params, epoch, plans))
+    return _folder_yaml(epoch_nodes(params, epoch, plans), params.dataset.name)
 
 
 def guard_yaml(node: Node) -> dict[str, str]:
     """Path and content of a pruned epoch's dvc.yaml."""
-    return _folder_yaml([node])
+    return _folder_yaml([node], "")
 
 
 def final_yaml(params: RunParams, recorded: Recorded | None = None) -> dict[str, str]:
     """Path and content of the dvc.yaml in final/."""
-    return _folder_yaml(final_nodes(params), recorded)
+    return _folder_yaml(final_nodes(params), params.dataset.name, recorded)
 
 
-def _folder_yaml(nodes: list[Node], recorded: Recorded | None = None) -> dict[str, str]:
-    stages = {node.stage: _stage(node, _own_params(node, recorded)) for node in nodes}
-    return {f"{nodes[0].folder}/{PLAN}": _render({"stages": stages})}
+def _folder_yaml(nodes: list[Node], dataset: str, recorded: Recorded | None = None) -> dict[str, str]:
+    entries = {node.stage: stage_entry(node, dataset, (recorded or {}).get(node.stage)) for node in nodes}
+    return {f"{nodes[0].folder}/{PLAN}": render(nodes[0].folder, entries)}
 
 
-def _own_params(node: Node, recorded: Recorded | None) -> list[dict[str, list[str]]]:
-    assert node.run is not None
-    path = os.path.relpath(f"{run_folder(node.run)}/{PARAMS}", node.folder)
-    return [{path: list((recorded or {}).get(node.stage, node.keys))}]
+def render(folder: str, entries: Mapping[str, Any]) -> str:
+    """The text of a folder's dvc.yaml."""
+    content: dict[str, Any] = {"stages": dict(entries)}
+    if Path(folder).parent.as_posix() == RUNS:
+        content["plots"] = PLOTS
+    return HEADER + yaml.safe_dump(content, sort_keys=False, width=110)
 
 
-def _from_root(node: Node) -> str:
-    return os.path.relpath(PARAMS, node.folder)
+def stage_entry(node: Node, dataset: str, recorded: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a dvc.yaml says of a stage.
 
-
-def _revision(stage: str) -> dict[str, list[str]]:
-    return {f"../../../stages/{stage}.py": ["REVISION"]}
-
-
-def _stage(node: Node, params: list[dict[str, list[str]]]) -> dict[str, Any]:
-    stage: dict[str, Any] = {
-        "desc": declared()[node.stage].description,
-        "cmd": f"python -m stages.{node.stage} .",
-    }
+    Args:
+        dataset: name of the data set, its own or its run's.
+        recorded: keys to track in place of those of today.
+    """
+    stage = declared()[node.stage]
+    entry: dict[str, Any] = {"desc": stage.description, "cmd": f"python -m stages.{node.stage} ."}
     if deps := [os.path.relpath(path, node.folder) for path in node.all_deps()]:
-        stage["deps"] = deps
-    stage["params"] = params
+        entry["deps"] = deps
+    if stage.root_keys:
+        keys = [key.format(dataset=dataset, run=node.run) for key in stage.root_keys]
+        modules = revised_stages() if node.run else [node.stage]
+        entry["params"] = [{os.path.relpath(PARAMS, node.folder): keys}, *map(_revision, modules)]
+    elif node.run and (keys := list(recorded or node.keys)):
+        entry["params"] = [{os.path.relpath(f"{run_folder(node.run)}/{PARAMS}", node.folder): keys}]
     outs: list[Any] = []
     metrics: list[Any] = []
     for out in node.outs.values():
@@ -111,11 +115,11 @@ def _stage(node: Node, params: list[dict[str, list[str]]]) -> dict[str, Any]:
             flags["persist"] = True
         (metrics if out.kind == "metrics" else outs).append({path: flags} if flags else path)
     if outs:
-        stage["outs"] = outs
+        entry["outs"] = outs
     if metrics:
-        stage["metrics"] = metrics
-    return stage
+        entry["metrics"] = metrics
+    return entry
 
 
-def _render(content: dict[str, Any]) -> str:
-    return HEADER + yaml.safe_dump(content, sort_keys=False, width=110)
+def _revision(stage: str) -> dict[str, list[str]]:
+    return {f"../../../stages/{stage}.py": ["REVISION"]}

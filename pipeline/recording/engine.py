@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.recording.recorder import Recorder
+from pipeline.recording.stage_plan import StagePlan
 from stages.artifacts.guards import reason
 from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.graph import dataset_nodes
@@ -40,8 +41,9 @@ class Engine:
     it is packed, so that several runs on one data set can go on side by side.
     """
 
-    def __init__(self, root: Path, run: str | None, report: Reporter) -> None:
+    def __init__(self, root: Path, run: str | None, dataset: str, report: Reporter) -> None:
         self.root, self.run, self.report = root, run, report
+        self.plan = StagePlan(root, dataset)
         self._held = ExitStack()
 
     def __enter__(self) -> Engine:
@@ -58,7 +60,7 @@ class Engine:
         """Packs a data set where it is not up to date, the stage `force` in any case; how many ran."""
         nodes = dataset_nodes(dataset)
         forced = {node.id for node in nodes if node.stage == force}
-        if not forced and not any(self.recorder.changed(node) for node in nodes):
+        if not forced and not any(self._changed(node) for node in nodes):
             return 0
         with only_writer(self.root / dataset_folder(dataset.name), f"data set {dataset.name}"):
             return self.execute(nodes, None, forced)
@@ -76,7 +78,7 @@ class Engine:
         """
         count = 0
         for node in nodes:
-            if node.id in forced or self.recorder.changed(node):
+            if node.id in forced or self._changed(node):
                 if retention:
                     retention.settle()
                 self._run(node, params)
@@ -86,6 +88,10 @@ class Engine:
         if retention:
             retention.settle()
         return count
+
+    def _changed(self, node: Node) -> bool:
+        """Whether a stage must run; one that is not planned as it is today was never made so."""
+        return not self.plan.holds(node) or self.recorder.changed(node)
 
     def _run(self, node: Node, params: RunParams | None) -> None:
         if node.stage == PRUNED:
@@ -100,7 +106,7 @@ class Engine:
         job.fingerprint()
         if node.stage == "pack":
             list_dataset(self.root, job.params.dataset, job.folder)
-        self.recorder.clear(node)
+        self.recorder.clear(node, planned=self.plan.holds(node))
         try:
             execute(getattr(module, node.stage), job, params)
         except Refusal as refusal:
@@ -108,4 +114,5 @@ class Engine:
         except Exception:
             self.report.note(traceback.format_exc())
             raise
+        self.plan.add(node)
         self.recorder.record(node)

@@ -8,16 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.recording.dvc_yaml import dataset_yaml, epoch_yaml, final_yaml, guard_yaml, run_yaml
+from pipeline.recording.dvc_yaml import (
+    dataset_yaml,
+    epoch_yaml,
+    final_yaml,
+    growing_yaml,
+    guard_yaml,
+    render,
+    run_yaml,
+    stage_entry,
+)
 from pipeline.recording.guards import guards
+from pipeline.recording.stage_plan import StagePlan
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.plans import fits, planned_stages, recorded_plans, untracked
-from stages.artifacts.records import mentions_guard, recorded_stages
+from stages.artifacts.records import mentions_guard, recorded_stages, whole_epochs
 from stages.artifacts.writing import write_bytes
 from stages.dag.declared import of_runs
 from stages.dag.epochs import epochs_with, own_epochs
-from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.graph import end_nodes, epoch_nodes, final_nodes, keys_of, start_nodes
+from stages.dag.folders import dataset_folder, epoch_folder, run_folder
+from stages.dag.graph import Plans, end_nodes, epoch_nodes, final_nodes, keys_of, run_nodes, start_nodes
 from stages.dag.names import LOCK, PARAMS, PLAN
 from stages.dag.nodes import PRUNED, Node
 from stages.errors import Refusal
@@ -36,48 +46,92 @@ class Planned:
     removed: list[str] = field(default_factory=list)
 
 
-def write_dataset(root: Path, dataset: DatasetParams) -> None:
-    _write(root, dataset_yaml(dataset), Planned())
+def write_dataset(root: Path, dataset: DatasetParams, *, ahead: bool = True) -> None:
+    """Plans a data set; unless `ahead`, only where something of it is recorded already."""
+    if ahead or recorded_stages(root / dataset_folder(dataset.name)):
+        _write(root, dataset_yaml(dataset), Planned())
 
 
-def write_run(root: Path, params: RunParams) -> Planned:
-    """Plans a run: writes what is missing or cannot be read, and else no dvc.yaml of an epoch that is recorded.
+def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
+    """Plans a run, and leaves what is recorded as it is.
 
-    An epoch whose guard is not recorded, since a kill came between, gets its stages back; one whose recorded guard
-    is gone, since git brought back an older dvc.yaml, gets its guard.
+    A dvc.yaml that is missing or cannot be read is written again. An epoch whose guard is not recorded, since a kill
+    came between, gets its stages back; one whose recorded guard is gone, since git brought back an older dvc.yaml,
+    gets its guard. Epochs beyond the last are removed.
 
-    Epochs beyond the last that hold no record are removed from the plan.
+    Args:
+        ahead: plan all that is to come, for `dvc repro`. Otherwise what is not planned stays so, until `StagePlan`
+            adds it, and `unfinished` stands for it.
 
     Raises:
-        Refusal: fewer epochs than are recorded, or a recorded epoch of another structure.
+        Refusal: fewer epochs than are whole, or a recorded epoch of another structure.
     """
     done = refuse_other_plan(root, params)
     values = as_values(params)
     planned = Planned()
     files: dict[str, str] = {}
     guarded, plans = guards(root, params), recorded_plans(root, params)
+    ahead = ahead or _everything_is_planned(root, params, guarded, plans)
     for epoch in own_epochs(params):
         folder = root / epoch_folder(params.run, epoch)
-        stages = planned_stages(folder) if epoch in done else None
+        stages = planned_stages(folder)
         if epoch in guarded and (stages is None or PRUNED not in stages):
             files |= guard_yaml(guarded[epoch])
+        elif epoch not in done:
+            wanted = {node.stage for node in epoch_nodes(params, epoch)}
+            # A part of a plan is of an epoch that `run` had just begun, and goes on with.
+            files |= epoch_yaml(params, epoch) if ahead or wanted <= set(stages or {}) else {}
+        elif stages is None and not ahead:
+            files |= _restored(root, epoch_nodes(params, epoch, plans), params.dataset.name)
         elif stages is None or half_pruned(folder) or any(untracked(stages, values)):
             files |= epoch_yaml(params, epoch, plans)
+        elif ahead and len(stages) < len(epoch_nodes(params, epoch, plans)) and PRUNED not in stages:
+            files |= _completed(epoch_nodes(params, epoch, plans), stages, params.dataset.name)
         else:
             planned.kept += 1
-    if _resolved_is_unusable(root, params.run, tracked_anew=bool(files)):
+    whole = set(whole_epochs(root / run_folder(params.run)))
+    if _resolved_is_unusable(root, params.run, tracked_anew=not whole >= set(own_epochs(params))):
         # DVC reads it before `resolve` could write it anew, and fails over a key that is not there.
         (root / run_folder(params.run) / PARAMS).unlink(missing_ok=True)
-    files |= final_yaml(params, _recorded_keys(root, final_nodes(params), values))
-    ends = [*start_nodes(params), *end_nodes(params, plans)]
-    files |= run_yaml(params, _recorded_keys(root, ends, values), plans)
+    ends = end_nodes(params, plans)
+    recorded = _recorded_keys(root, [*start_nodes(params), *ends], values)
+    if ahead:
+        files |= final_yaml(params, _recorded_keys(root, final_nodes(params), values))
+        files |= run_yaml(params, recorded, plans)
+    else:
+        if planned_stages(root / epoch_folder(params.run, "final")) is None:
+            files |= _restored(root, final_nodes(params), params.dataset.name)
+        there = planned_stages(root / run_folder(params.run)) or _recorded_entries(root, ends, params.dataset.name)
+        files |= growing_yaml(params, recorded, {node.stage: there[node.stage] for node in ends if node.stage in there})
     for epoch in epochs_with(root / run_folder(params.run), PLAN):
-        if epoch > params.epochs:
+        if epoch > params.epochs and epoch not in done:
             folder = root / epoch_folder(params.run, epoch)
             shutil.rmtree(folder)
             planned.removed.append(str(folder.relative_to(root)))
     _write(root, files, planned)
     return planned
+
+
+def _everything_is_planned(root: Path, params: RunParams, guarded: Mapping[int, Node], plans: Plans) -> bool:
+    plan = StagePlan(root, params.dataset.name)
+    return all(plan.holds(node) for node in run_nodes(params, guarded, plans))
+
+
+def _restored(root: Path, nodes: list[Node], dataset: str) -> dict[str, str]:
+    """The dvc.yaml of a folder whose own is missing or damaged, with the stages that are recorded there."""
+    entries = _recorded_entries(root, nodes, dataset)
+    return {f"{nodes[0].folder}/{PLAN}": render(nodes[0].folder, entries)} if entries else {}
+
+
+def _recorded_entries(root: Path, nodes: list[Node], dataset: str) -> dict[str, Any]:
+    recorded = recorded_stages(root / nodes[0].folder)
+    return {node.stage: stage_entry(node, dataset) for node in nodes if node.stage in recorded}
+
+
+def _completed(nodes: list[Node], stages: Mapping[str, Any], dataset: str) -> dict[str, str]:
+    """The dvc.yaml of an epoch that is begun, with the stages that are still to come."""
+    entries = {node.stage: stages.get(node.stage) or stage_entry(node, dataset) for node in nodes}
+    return {f"{nodes[0].folder}/{PLAN}": render(nodes[0].folder, entries)}
 
 
 def _resolved_is_unusable(root: Path, run: str, *, tracked_anew: bool) -> bool:
@@ -103,11 +157,11 @@ def _recorded_keys(root: Path, nodes: Iterable[Node], values: Mapping[str, Any])
 
 
 def refuse_other_plan(root: Path, params: RunParams) -> list[int]:
-    """The recorded epochs, refused where `params` would drop one or give it other stages."""
-    done = recorded_epochs(root, params.run)
-    _refuse_fewer(done, params)
+    """The recorded epochs, refused where `params` would drop a whole one or give one other stages."""
+    done = epochs_with(root / run_folder(params.run), LOCK)
+    _refuse_fewer(whole_epochs(root / run_folder(params.run)), params)
     for epoch in done:
-        if epoch > params.start:
+        if params.start < epoch <= params.epochs:
             _refuse_other_structure(root, params, epoch)
     return done
 
@@ -121,16 +175,11 @@ def half_pruned_epochs(root: Path, params: RunParams) -> list[int]:
     return [epoch for epoch in own_epochs(params) if half_pruned(root / epoch_folder(params.run, epoch))]
 
 
-def recorded_epochs(root: Path, run: str) -> list[int]:
-    """Epochs with a dvc.lock: something of them was computed."""
-    return epochs_with(root / run_folder(run), LOCK)
-
-
-def _refuse_fewer(done: list[int], params: RunParams) -> None:
-    if done and done[-1] > params.epochs:
+def _refuse_fewer(whole: list[int], params: RunParams) -> None:
+    if whole and whole[-1] > params.epochs:
         raise Refusal(
-            f"params.yaml: epochs: {params.epochs} is fewer than the {done[-1]} recorded for run "
-            f"{params.run}; nothing was deleted: --epochs {done[-1]}, or `python -m pipeline branch "
+            f"params.yaml: epochs: {params.epochs} is fewer than the {whole[-1]} recorded for run "
+            f"{params.run}; nothing was deleted: --epochs {whole[-1]}, or `python -m pipeline branch "
             f"--from {params.run}@{params.epochs} --run NAME`"
         )
 

@@ -125,13 +125,17 @@ class Recorder:
 
         return self._locked(work)
 
-    def clear(self, node: Node) -> None:
+    def clear(self, node: Node, *, planned: bool = True) -> None:
         """Removes the stage's outputs, as DVC does before it runs one, but those that persist.
+
+        Args:
+            planned: False for a stage that is planned when it has run.
 
         Raises:
             Refusal: DVC does not know the stage: what it made could not be recorded. Nothing is removed.
         """
-        self._locked(lambda: self._stage(node))
+        if planned:
+            self._locked(lambda: self._stage(node))
         for out in node.outs.values():
             path = self.root / out.path
             if out.kind == "persistent" or out.kept:

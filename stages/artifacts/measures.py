@@ -5,7 +5,7 @@ clustering.json holds those of the clustering, and what has more than one number
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,3 +70,16 @@ def history_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(list(rows), columns=list(HISTORY))
+
+
+def summary(rows: Sequence[Mapping[str, Any]], images: int) -> dict[str, Any]:
+    """What two runs are compared by: sizes, the measures of the finished network, and the loss that it ended with.
+
+    Args:
+        rows: of the epochs, the last of final/.
+        images: N.
+    """
+    final, trained = rows[-1], rows[:-1]
+    own = ("clusters", "used", "nmi_labels", "nmi_previous", "knn_accuracy", "largest_share", "collapsed")
+    sizes = {"images": images, "epochs": final["epoch"] - 1}
+    return sizes | {key: final[key] for key in own} | {"loss": trained[-1]["loss"] if trained else None}

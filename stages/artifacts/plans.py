@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stages.artifacts.documents import parse_generated
-from stages.dag.declared import declared
+from stages.artifacts.records import whole_epochs
+from stages.dag.declared import declared, of_epochs
 from stages.dag.epochs import clustered_epoch, own_epochs
-from stages.dag.folders import epoch_folder
+from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.graph import Plans, epoch_nodes, keys_of
 from stages.dag.names import ASSIGNMENTS, LOCK, PLAN
 from stages.dag.nodes import PRUNED
@@ -54,18 +55,18 @@ def fits(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
     if PRUNED in stages:
         outs = {out if isinstance(out, str) else next(iter(out)) for out in stages[PRUNED].get("outs", [])}
         return (ASSIGNMENTS in outs) == anew
-    return "train" in stages and ("cluster" in stages) == anew
+    clustering = [stage.name for stage in of_epochs() if stage.place != "epoch" and stage.name in stages]
+    # Of an epoch that is begun, the stages that come later may be missing.
+    return anew if clustering else not anew or not set(stages) & {stage.name for stage in of_epochs()}
 
 
 def recorded_plans(root: Path, params: RunParams) -> Plans:
-    """The recorded epochs that hold fewer stages than are declared today, and which those are."""
+    """The finished epochs that hold fewer stages than are declared today, and which those are."""
     found = {}
-    for epoch in own_epochs(params):
+    whole = set(whole_epochs(root / run_folder(params.run)))
+    for epoch in (epoch for epoch in own_epochs(params) if epoch in whole):
         folder = root / epoch_folder(params.run, epoch)
-        try:
-            lock = (folder / LOCK).read_bytes()
-        except OSError:
-            continue
+        lock = (folder / LOCK).read_bytes()
         declared = [node.stage for node in epoch_nodes(params, epoch)]
         # Only a record that lacks one needs its plan to tell whether it is still to come.
         if not all(f"\n  {stage}:\n".encode() in lock for stage in declared):

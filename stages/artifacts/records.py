@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.artifacts.documents import parse_generated
+from stages.dag.epochs import epochs_with
 from stages.dag.names import LOCK, PREVIOUS_LOCK
 from stages.dag.nodes import PRUNED
 
@@ -21,6 +22,19 @@ def pruned_record(folder: Path) -> dict[str, Any] | None:
     if not any(mentions_guard(folder / name) for name in (LOCK, PREVIOUS_LOCK)):
         return None
     return recorded_stages(folder).get(PRUNED)
+
+
+def whole_epochs(run: Path) -> list[int]:
+    """Epochs of the run in the folder `run` that are finished, pruned or not, in order; another is at most begun."""
+    return [epoch for epoch in epochs_with(run, LOCK) if _is_whole(run / "epochs" / f"{epoch:04d}")]
+
+
+def _is_whole(folder: Path) -> bool:
+    # A look at the text is enough, and a run may have hundreds.
+    try:
+        return b"\n  checkpoint:\n" in (folder / LOCK).read_bytes() or pruned_record(folder) is not None
+    except OSError:
+        return False
 
 
 def mentions_guard(path: Path) -> bool:

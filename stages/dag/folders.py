@@ -11,13 +11,16 @@ from typing import Literal
 from stages.dag.names import PARAMS
 from stages.errors import Refusal
 
+RUNS = "data/runs"
+IMAGES = "data/images"
+
 
 def dataset_folder(dataset: str) -> str:
-    return f"data/images/{dataset}"
+    return f"{IMAGES}/{dataset}"
 
 
 def run_folder(run: str) -> str:
-    return f"data/runs/{run}"
+    return f"{RUNS}/{run}"
 
 
 def epoch_folder(run: str, epoch: int | Literal["final"]) -> str:

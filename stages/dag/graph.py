@@ -13,14 +13,14 @@ from typing import Literal
 from stages.dag.declared import declared, nothing_reads, of_epochs, of_runs
 from stages.dag.epochs import clustered_epoch, own_epochs
 from stages.dag.folders import dataset_folder, epoch_folder, run_folder
-from stages.dag.nodes import PRUNED, Node, Out
+from stages.dag.nodes import PRUNED, UNFINISHED, Node, Out
 from stages.dag.stage import Place, Source, Stage
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.keys import leaves
 from stages.parameters.run import RunParams
 
 DEMO = "demo"
-"""The run whose figures are the root's own stage."""
+"""The run that the root's own stage pulls."""
 
 Plans = Mapping[int, Collection[str]]
 """Epochs that hold these stages alone, since they were recorded before the others were declared."""
@@ -156,6 +156,12 @@ def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
     if paths:
         nodes[0] = replace(nodes[0], several=nodes[0].several | {"loose": paths})
     return nodes
+
+
+def unfinished_node(params: RunParams) -> Node:
+    """What stands in the run's folder for the stages that are not made yet."""
+    folder = run_folder(params.run)
+    return _node(declared()[UNFINISHED], _Spot(folder, params))
 
 
 def root_nodes(params: RunParams) -> list[Node]:

@@ -15,8 +15,9 @@ data/runs/<run>/
   final/                   the clustering of the finished network
   model.safetensors        the backbone
   history.csv              a row an epoch, the last for final/
+  summary.json             the measures that two runs are compared by
+  figures/                 curves.png, clusters.png
   timings.csv  log.txt     not tracked
-data/figures/              the demo's curves and clusters
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ STEPS = "steps.parquet"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
 HISTORY = "history.csv"
+SUMMARY = "summary.json"
+FIGURES = "figures"
 TIMINGS = "timings.csv"
 LOG = "log.txt"
 

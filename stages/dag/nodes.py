@@ -13,6 +13,10 @@ PRUNED = "pruned"
 """The one stage of an epoch whose large artifacts are gone; see `stages.pruned`."""
 
 
+UNFINISHED = "unfinished"
+"""The stage of a run's folder that stands for those which are not made yet; see `stages.unfinished`."""
+
+
 @dataclass(frozen=True)
 class Out:
     """An artifact; `kept` ones survive a rerun whatever their kind: those of a pruned epoch."""

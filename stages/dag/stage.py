@@ -21,7 +21,7 @@ start             the same, of a run that is no branch
 clustering        final/, and each epochs/NNNN that clusters anew (`cluster.every`)
 clustered epoch   each epoch that clusters anew
 epoch             each epoch of a run
-guard             a pruned epoch, in place of all its stages
+guard             in place of stages that cannot run: of a pruned epoch, or those to come
 end               data/runs/NAME, after its epochs
 project           the root, by hand, for the demo alone
 """

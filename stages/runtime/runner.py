@@ -21,7 +21,7 @@ from stages.artifacts.plans import recorded_plans
 from stages.artifacts.run_params import load_run_params
 from stages.dag.declared import declared
 from stages.dag.folders import find_root, run_folder
-from stages.dag.graph import dataset_nodes, end_nodes, epoch_nodes, final_nodes, root_nodes, start_nodes
+from stages.dag.graph import DEMO, dataset_nodes, end_nodes, epoch_nodes, final_nodes, root_nodes, start_nodes
 from stages.dag.names import LOG, PARAMS
 from stages.dag.nodes import Node
 from stages.errors import Refusal
@@ -149,7 +149,7 @@ def find_node(root: Path, params: RunParams, folder: Path, stage: str) -> Node:
 
 def _owner(relative: Path) -> Path:
     """data/images/NAME or data/runs/NAME, which lock, log and timings belong to."""
-    parts = relative.parts
+    parts = Path(run_folder(DEMO)).parts if relative == Path() else relative.parts
     if len(parts) >= 3 and parts[0] == "data" and parts[1] in ("images", "runs"):
         return Path(*parts[:3])
     raise Refusal(f"{relative} is neither data/images/DATASET nor inside data/runs/RUN")

@@ -34,7 +34,7 @@ def recorded(project) -> list[str]:
     found = []
     for lock in project.root.rglob("dvc.lock"):
         for entry in yaml.safe_load(lock.read_text())["stages"].values():
-            found += [str(lock.parent / out["path"]) for out in entry["outs"]]
+            found += [str(lock.parent / out["path"]) for out in entry.get("outs", [])]
     return found
 
 

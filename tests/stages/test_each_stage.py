@@ -35,8 +35,8 @@ OUTS = {
     "pseudolabel": ["pseudolabels.parquet"],
     "train": ["trained"],
     "checkpoint": ["checkpoint.pt", "metrics.json"],
-    "export": ["model.safetensors", "history.csv"],
-    "figures": ["../../figures"],
+    "export": ["model.safetensors", "history.csv", "summary.json"],
+    "figures": ["figures"],
 }
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from graphlib import TopologicalSorter
 from typing import get_args
 
+from stages.dag.names import CHECKPOINT
 from stages.dag.stage import Place, Stage
 
 _MADE_BEFORE = ("here", "drawn", "clustered", "anew", "run")
@@ -33,6 +34,13 @@ def declared() -> dict[str, Stage]:
     for name, stage in found.items():
         read = [read.name for read in stage.reads.values() if read.of in _MADE_BEFORE]
         before[name] = sorted({writer for file in read for writer in writers.get(file, ())} - {name})
+    # An epoch is whole when its checkpoint is recorded: whatever does not start from it comes before.
+    for name, stage in found.items():
+        if stage.place in _EPOCH_PLACES and name not in writers[CHECKPOINT]:
+            reads = {read.name for read in stage.reads.values() if read.of in _MADE_BEFORE}
+            if CHECKPOINT not in reads:
+                for writer in writers[CHECKPOINT]:
+                    before[writer].append(name)
     order = sorted(TopologicalSorter(before).static_order(), key=lambda name: _rank(found[name]))
     return {name: found[name] for name in order}
 

@@ -13,6 +13,6 @@ STAGE = Stage(
         "clustering": Read(CLUSTERING, of="anew"),
         "pseudolabels": Read(PSEUDOLABELS, of="anew"),
     },
-    writes={"checkpoint": Write(CHECKPOINT, "large"), "metrics": Write(METRICS, "metrics")},
+    writes={"checkpoint": Write(CHECKPOINT, "large"), "metrics": Write(METRICS)},
     keys=ModelKeys,
 )

@@ -58,9 +58,9 @@ def test_dvc_parses_every_planned_stage_and_knows_no_other(make_project, change)
     outs = {out.fspath for stage in recorder.repo.index.stages for out in stage.outs}
     recorder.close()
     nodes = project_nodes(params_of(project.root))
-    assert stages == {node.id for node in nodes} | {".:figures"}
+    assert stages == {node.id for node in nodes}
     ours = {str(project.path(out.path)) for node in nodes for out in node.outs.values()}
-    assert outs == ours | {str(project.path("data/figures"))}
+    assert outs == ours
 
 
 def test_what_is_large_stays_out_of_dvcs_cache_and_params_persist(make_project):

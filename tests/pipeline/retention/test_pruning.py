@@ -33,10 +33,9 @@ def test_old_epochs_lose_what_is_large_and_everything_else_is_as_it_was(six, sho
 
 def test_the_guard_owns_what_is_kept_as_it_was_owned(shortened):
     guard = guard_of(shortened, 4)
-    outs = {name: flags for out in guard["outs"] + guard["metrics"] for name, flags in out.items()}
+    outs = {name: flags for out in guard["outs"] for name, flags in out.items()}
     kept = {name: {"persist": True} for name in SMALL_FILES}
     assert outs == kept | {"checkpoint.pt": {"cache": False, "persist": True}}
-    assert [next(iter(out)) for out in guard["metrics"]] == ["metrics.json"]
     lock = yaml.safe_load(shortened.run_path("epochs/0004/dvc.lock").read_text())
     assert set(lock["stages"]) == {"pruned"}
     assert shortened.run_path(f"epochs/0004/{PREVIOUS_LOCK}").read_bytes() == (

@@ -1,0 +1,77 @@
+"""Ends a run before an epoch that is begun: what of it was clustered becomes final/'s, being the same bytes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.recording.dvc_yaml import render, stage_entry
+from pipeline.recording.inspector import Inspector
+from stages.artifacts.records import recorded_stages
+from stages.artifacts.writing import make_folder, remove, write_bytes
+from stages.dag.epochs import epochs_with, spans
+from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.graph import epoch_nodes, final_nodes
+from stages.dag.names import LOCK, PLAN
+from stages.dag.nodes import Node
+from stages.parameters.run import RunParams
+
+
+def end_earlier(root: Path, params: RunParams) -> str | None:
+    """Drops the epochs beyond the last that were begun, none of them whole; what was done, in one line."""
+    begun = [epoch for epoch in epochs_with(root / run_folder(params.run), LOCK) if epoch > params.epochs]
+    if not begun:
+        return None
+    taken = _give_to_final(root, params) if begun[0] == params.epochs + 1 else []
+    for epoch in begun:
+        shutil.rmtree(root / epoch_folder(params.run, epoch))
+    kept = f"; its {', '.join(node.stage for node in taken)} are those of final/" if taken else ""
+    return f"epoch {spans(begun)} of run {params.run} was begun and is dropped{kept}"
+
+
+def _give_to_final(root: Path, params: RunParams) -> list[Node]:
+    """Moves the recorded clustering of epoch N + 1 into final/, with its record; the stages of final/ that it makes."""
+    epoch = params.epochs + 1
+    longer = params.model_copy(update={"epochs": epoch})
+    finals = {node.stage: node for node in final_nodes(params)}
+    inspector = Inspector(root, longer)
+    source, target = epoch_folder(params.run, epoch), epoch_folder(params.run, "final")
+    recorded = recorded_stages(root / source)
+    taken: list[Node] = []
+    for node in epoch_nodes(longer, epoch):
+        if node.stage not in finals or inspector.state(node).state != "done":
+            break
+        taken.append(finals[node.stage])
+    if taken:
+        make_folder(root / target)
+        (root / target / LOCK).unlink(missing_ok=True)
+        for node in taken:
+            for out in node.outs.values():
+                remove(root / out.path)
+                os.rename(root / source / Path(out.path).name, root / out.path)
+        lock = {"schema": "2.0", "stages": {n.stage: _moved(recorded[n.stage], source, target) for n in taken}}
+        write_bytes(root / target / LOCK, yaml.safe_dump(lock, sort_keys=False).encode())
+        entries = {node.stage: stage_entry(node, params.dataset.name) for node in taken}
+        write_bytes(root / target / PLAN, render(target, entries).encode())
+    return taken
+
+
+def _moved(entry: Mapping[str, Any], source: str, target: str) -> dict[str, Any]:
+    """A stage's record as it is seen from another folder."""
+
+    def path(name: str) -> str:
+        full = os.path.normpath(f"{source}/{name}")
+        return name if os.path.dirname(full) == source else os.path.relpath(full, target)
+
+    moved: dict[str, Any] = dict(entry)
+    for kind in ("deps", "outs"):
+        if kind in entry:
+            moved[kind] = [{**item, "path": path(item["path"])} for item in entry[kind]]
+    if "params" in entry:
+        moved["params"] = {path(name): values for name, values in entry["params"].items()}
+    return moved
