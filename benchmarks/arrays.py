@@ -183,8 +183,5 @@ def plain_labels(source: Path, out: Path) -> float:
     started = time.perf_counter()
     frame = pd.read_parquet(source)
     labels = frame["cluster"].rank(method="dense").astype(np.int64) - 1
-    sizes = labels.map(labels.value_counts())
-    pd.DataFrame({"image": frame["image"], "label": labels, "weight": 1 / (labels.nunique() * sizes)}).to_parquet(
-        out, index=False
-    )
+    pd.DataFrame({"image": frame["image"], "label": labels}).to_parquet(out, index=False)
     return time.perf_counter() - started

@@ -1,8 +1,7 @@
 """Turns clusters into pseudo-labels to train on, uniform over the clusters (section 3.3).
 
 reads   assignments.parquet
-writes  pseudolabels.parquet   image, label (dense, empty clusters skipped), weight (probability of
-                               the image when labels are drawn uniformly)
+writes  pseudolabels.parquet   image, label (dense, empty clusters skipped)
 """
 
 from collections.abc import Iterator
@@ -13,12 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages.artifacts.tables import readable, write_frames
-from stages.method.sampling import dense_labels, uniform_weights
+from stages.method.sampling import dense_labels
 from stages.parameters.pseudolabel import PseudolabelKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
-REVISION = 2
+REVISION = 3
 
 BLOCK = 1 << 16
 """Images whose columns are in memory at once."""
@@ -51,11 +50,10 @@ def _clusters(job: Job[PseudolabelKeys]) -> tuple[NDArray[np.int32], NDArray[np.
 
 def _frames(clusters: NDArray[np.int32], sizes: NDArray[np.int64]) -> Iterator[pd.DataFrame]:
     labels = dense_labels(sizes).astype(np.int32)
-    weights = uniform_weights(sizes[sizes > 0])
     for start in range(0, len(clusters), BLOCK):
         label = labels[clusters[start : start + BLOCK]]
         image = np.arange(start, start + len(label), dtype=np.int64)
-        yield pd.DataFrame({"image": image, "label": label, "weight": weights[label]})
+        yield pd.DataFrame({"image": image, "label": label})
 
 
 if __name__ == "__main__":

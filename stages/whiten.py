@@ -5,13 +5,7 @@ writes  pca.npz          the transform, which applies to new images too
         whitened.zarr    (N, dim) float32, rows of unit length
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
-
-from stages.artifacts.chunks import ChunkReader, ChunkWriter
+from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.transform import save
 from stages.errors import Refusal
 from stages.method.whitening import PCAWhitening
@@ -19,14 +13,14 @@ from stages.parameters.whiten import WhitenKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
-REVISION = 4
+REVISION = 5
 
 
 def whiten(job: Job[WhitenKeys]) -> None:
     dim = job.params.whiten.dim
     features = job.rows("features", "extract")
     try:
-        pca = PCAWhitening.fit(_Told(job, features), dim)
+        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim)
     except ValueError as error:
         raise Refusal(f"{job.input('features')}: {error}; rerun extract, or start from another seed") from None
     if pca.rank < dim:
@@ -35,17 +29,6 @@ def whiten(job: Job[WhitenKeys]) -> None:
     out = ChunkWriter(job.output("whitened"), (features.chunk[0], dim), "float32")
     out.write_all((pca.apply(block) for block in features.blocks()), len(features))
     job.images = len(features)
-
-
-@dataclass(frozen=True)
-class _Told:
-    """The blocks of an array, each time that they are iterated, with the progress told."""
-
-    job: Job[WhitenKeys]
-    rows: ChunkReader
-
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        return self.job.progress(self.rows.blocks(), len(self.rows), len)
 
 
 if __name__ == "__main__":

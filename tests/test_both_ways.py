@@ -54,7 +54,11 @@ def test_dvc_repro_and_pipeline_run_give_the_same_bytes(reproduced, finished):
     assert [name for name in by_dvc if by_dvc[name] != by_pipeline[name]] == []
     for name in ("trained/checkpoint.pt", "features.zarr/c.2.0", "pseudolabels.parquet", "metrics.json"):
         assert f"runs/demo/epochs/0002/{name}" in by_dvc
-    assert {"runs/demo/figures/curves.png", "runs/demo/figures/clusters.png", "runs/demo/model.safetensors"} < by_dvc.keys()
+    assert {
+        "runs/demo/figures/curves.png",
+        "runs/demo/figures/clusters.png",
+        "runs/demo/model.safetensors",
+    } < by_dvc.keys()
 
 
 def test_both_ways_write_the_same_locks(reproduced, finished):

@@ -187,7 +187,7 @@ class Run:
         return centroids
 
     def pseudolabels(self, epoch: int) -> pd.DataFrame:
-        """image (int64), label (int32, dense), weight (float64, probability under uniform labels)."""
+        """image (int64), label (int32, dense): what the epoch trained on."""
         return read_parquet(self._files.clustered(epoch, PSEUDOLABELS))
 
     def steps(self, epoch: int) -> pd.DataFrame:

@@ -18,15 +18,6 @@ def dense_labels(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(sizes > 0, np.cumsum(sizes > 0) - 1, -1)
 
 
-def uniform_weights(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Probability of an image of each label when labels are drawn uniformly: 1 / (labels * size of the label).
-
-    Args:
-        sizes: (labels,) images of each label, none 0.
-    """
-    return 1 / (len(sizes) * sizes)
-
-
 def uniform_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """`count` image indices, each label drawn equally often, in random order.
 

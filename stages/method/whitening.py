@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+import scipy.linalg
+import torch
 from numpy.typing import NDArray
-from scipy.linalg.blas import dgemm, dsyrk, sgemm, ssyrk
-
-from stages.method.eigen import leading
-
-Array = NDArray[np.float64]
 
 RANK_TOLERANCE = 1e-12
 """Eigenvalues below this share of the largest are rounding: that of float32 features, squared."""
 
-NARROW = 1024
-"""Features up to this many are whitened in float64 throughout: it takes next to no time."""
-
-PROMINENT = 32
-"""Components that are taken out of rows before float32 products: beside them, all others drown in rounding."""
-
-SAMPLE = 1024
-"""Rows that tell the prominent components, roughly."""
-
-RESOLVED = 1e-8
-"""Share of the variance from which on the float32 rows themselves tell a component from their rounding."""
-
-RESOLVED_BESIDE = 1e-4
-"""The same share, of the variance beside the prominent components, for sums of float32 products."""
-
 
 @dataclass(frozen=True)
 class PCAWhitening:
-    """y = diag(eigenvalue^-1/2) V^T (x - mean), then y / |y|.
+    """y = diag(eigenvalue^-1/2) V^T (x - mean), then y / |y|; all arithmetic is in float64.
 
     Attributes:
         mean: (d,) float64.
@@ -66,177 +49,66 @@ class PCAWhitening:
         return float(np.exp(-(share * np.log(share)).sum()))
 
     @classmethod
-    def fit(cls, blocks: Iterable[NDArray[np.floating]], dim: int) -> PCAWhitening:
-        """The leading `dim` components of (n, d) blocks, never all in memory.
+    def fit(cls, blocks: Iterable[NDArray[np.floating]], dim: int, device: str = "cpu") -> PCAWhitening:
+        """The leading `dim` components of (n, d) blocks, iterated once; at most d rows and a block are held.
 
-        Args:
-            blocks: iterated twice where float32 products, which take half the time, do not suffice: a
-                trained network's features can vary 10^8 times as much along the first component as
-                along the 256th.
+        Products of rows are summed on `device`, eigenvectors always found on the CPU.
 
         Raises:
-            ValueError: all rows are equal, or a value is not finite.
+            ValueError: there are no rows, all are equal, or a value is not finite.
         """
-        found = _principal(blocks, dim, np.float32)
-        if not found.resolved(dim):
-            found = _principal(blocks, dim, np.float64)
-        if not found.total > 0:
-            raise ValueError("all features are equal")
-        values, vectors = found.values, found.vectors
-        # A sign per component is free: the largest entry is made positive, whatever the solver chose.
-        largest = vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
-        components = vectors * (np.sign(largest) / np.sqrt(values))
-        return cls(found.mean, components, values, found.total, dim)
-
-    def apply(self, block: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(n, d) rows to (n, dim) float32 rows of unit length; a row equal to the mean stays zero."""
-        if len(self.mean) > NARROW and self.eigenvalues[-1] > RESOLVED * self.total_variance:
-            mean = self.mean.astype(np.float32)
-            white = (block.astype(np.float32, copy=False) - mean) @ self.components.astype(np.float32)
-            white += (mean - self.mean) @ self.components
+        following, held = iter(blocks), list[NDArray[np.floating]]()
+        for block in following:
+            held.append(block)
+            if sum(map(len, held)) > block.shape[1]:
+                break
+        if not held:
+            raise ValueError("there are no features")
+        # Near the mean, so that nothing cancels; a float32 number, so that rows all equal to it become zeros.
+        shift = torch.tensor(held[0], device=device).mean(0, dtype=torch.float64).float().double()
+        few = sum(map(len, held)) <= len(shift)
+        if few:
+            # The inner products of rows have the same eigenvalues as the covariance, and are fewer.
+            rows = torch.cat([torch.tensor(block, device=device) - shift for block in held])
+            offset = rows.mean(0)
+            rows -= offset
+            products = rows @ rows.T / len(rows)
         else:
-            white = _centred(block, self.mean) @ self.components
-        norm = np.linalg.norm(white, axis=1, keepdims=True)
+            offset, products = _covariance(chain(held, following), shift)
+        total = float(products.trace())
+        if not 0 < total < np.inf:
+            raise ValueError("all features are equal" if total <= 0 else "a feature is not finite")
+        # scipy's solver, since torch's finds all eigenvectors, which takes three times as long. It reads the
+        # lower triangle of the transpose, which is the order of memory that LAPACK works in.
+        wanted = max(0, len(products) - dim), len(products) - 1
+        values, vectors = scipy.linalg.eigh(products.cpu().numpy().T, subset_by_index=wanted, overwrite_a=True)
+        kept = np.flatnonzero(values > RANK_TOLERANCE * values[-1])[::-1]
+        values, vectors = values[kept], vectors[:, kept]
+        if few:
+            vectors = (rows.T @ torch.tensor(vectors / np.sqrt(len(rows) * values), device=device)).cpu().numpy()
+        # A sign per component is free: the largest entry is made positive, whatever the solver chose.
+        signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))])
+        return cls((shift + offset).cpu().numpy(), vectors * (signs / np.sqrt(values)), values, total, dim)
+
+    def apply(self, block: NDArray[np.floating], device: str = "cpu") -> NDArray[np.float32]:
+        """(n, d) rows to (n, dim) float32 rows of unit length; a row equal to the mean stays zero."""
+        mean, components = (torch.tensor(array, device=device) for array in (self.mean, self.components))
+        white = (torch.tensor(block, device=device) - mean) @ components
         out = np.zeros((len(block), self.dim), np.float32)
-        np.divide(white, norm, out=out[:, : self.rank], where=norm > 0)
+        out[:, : self.rank] = torch.nn.functional.normalize(white).cpu().numpy()
         return out
 
 
-@dataclass(frozen=True)
-class _Principal:
-    """Mean (d,), total variance, leading variances (n,) and their directions (d, n).
-
-    noise: the variance that was summed in float32; 0 where all was float64.
-    """
-
-    mean: Array
-    total: float
-    values: Array
-    vectors: Array
-    noise: float = 0.0
-
-    def resolved(self, dim: int) -> bool:
-        """Whether the last of `dim` components stands out of the rounding."""
-        if self.noise == 0:
-            return True
-        return len(self.values) == dim and bool(
-            self.values[-1] > max(RESOLVED * self.total, RESOLVED_BESIDE * self.noise)
-        )
-
-
-def _principal(blocks: Iterable[NDArray[np.floating]], dim: int, dtype: type[np.floating]) -> _Principal:
-    """The leading components, by sums of products of rows in `dtype`; of narrow layers always in float64.
-
-    Up to d rows are kept and their inner products taken, (n, n), which have the same eigenvalues
-    as the covariance, (d, d), and are fewer.
-    """
-    rows: list[NDArray[np.floating]] = []
-    moments = None
+def _covariance(blocks: Iterable[NDArray[np.floating]], shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean of the rows less `shift`, (d,), and the upper triangle of their covariance, (d, d)."""
+    count, d = 0, len(shift)
+    sums, products = shift.new_zeros(d), shift.new_zeros(d, d)
     for block in blocks:
-        if moments is None:
-            rows.append(block)
-            if sum(map(len, rows)) <= block.shape[1]:
-                continue
-            exact = dtype is np.float64 or block.shape[1] <= NARROW
-            moments = (_Moments if exact else _Float32Moments)(rows[0])
-            for kept in rows:
-                moments.add(kept)
-            rows.clear()
-        else:
-            moments.add(block)
-    if moments is not None:
-        return moments.principal(dim)
-    if not rows:
-        raise ValueError("there are no features")
-    centred = np.concatenate(rows).astype(np.float64)
-    mean = centred.mean(0)
-    _refuse_not_finite(mean)
-    centred -= mean
-    products = centred @ centred.T / len(centred)
-    values, vectors = _above_rounding(*leading(products, min(dim, len(centred))))
-    directions = centred.T @ (vectors / np.sqrt(len(centred) * values))
-    return _Principal(mean, float(np.trace(products)), values, directions)
-
-
-class _Moments:
-    """Mean and covariance of rows that come in blocks, shifted by the first block's mean so that nothing cancels."""
-
-    def __init__(self, first: NDArray[np.floating]) -> None:
-        # A float32 number, so that subtracting it rounds next to nothing.
-        self.shift = first.mean(0, dtype=np.float64).astype(np.float32)
-        self.count = 0
-        self.sums = np.zeros(len(self.shift))
-        self.products = np.zeros((len(self.shift), len(self.shift)), order="F")
-
-    def add(self, block: NDArray[np.floating]) -> None:
-        centred = _centred(block, self.shift)
-        self.sums += centred.sum(0)
-        self.count += len(block)
-        # Half the work of a product of two matrices: one triangle.
-        self.products = dsyrk(1.0, centred.T, beta=1.0, c=self.products, overwrite_c=True)
-
-    def principal(self, dim: int) -> _Principal:
-        return self._principal(dim, self.products, 0.0)
-
-    def _principal(self, dim: int, products: Array, noise: float) -> _Principal:
-        offset = self.sums / self.count
-        mean = self.shift + offset
-        _refuse_not_finite(mean)
-        covariance = products
-        covariance /= self.count
-        covariance -= np.outer(offset, offset)
-        if not np.isfinite(covariance).all():
-            return _Principal(mean, np.inf, np.zeros(0), np.zeros((len(mean), 0)), np.inf)
-        values, vectors = _above_rounding(*leading(covariance, min(dim, len(mean))))
-        return _Principal(mean, float(np.trace(covariance)), values, vectors, noise)
-
-
-class _Float32Moments(_Moments):
-    """The same in half the time: x = Q c + r, of which only the products of r are summed in float32.
-
-    Q: (d, 32), roughly the first components; whatever it is, the identity holds. Products are scipy's
-    alone, as in `eigen`.
-    """
-
-    def __init__(self, first: NDArray[np.floating]) -> None:
-        super().__init__(first)
-        sample = _centred(first[:SAMPLE], self.shift)
-        self.axes = np.asfortranarray(_principal([sample], PROMINENT, np.float64).vectors, np.float32)
-        self.along = np.zeros((self.axes.shape[1],) * 2)
-        self.cross = np.zeros(self.axes.shape[::-1])
-
-    def add(self, block: NDArray[np.floating]) -> None:
-        rest = block.astype(np.float32, copy=False) - self.shift
-        self.sums += rest.sum(0, dtype=np.float64)
-        self.count += len(block)
-        along = sgemm(1.0, self.axes, rest.T, trans_a=True)
-        rest = sgemm(-1.0, self.axes, along, beta=1.0, c=rest.T, overwrite_c=True)
-        self.along += dgemm(1.0, along, along, trans_b=True)
-        # Products of large features are beyond float32: principal() says so.
-        with np.errstate(invalid="ignore", over="ignore"):
-            self.cross += sgemm(1.0, along, rest, trans_b=True)
-            self.products += ssyrk(1.0, rest)
-
-    def principal(self, dim: int) -> _Principal:
-        noise = float(np.trace(self.products)) / self.count
-        axes = self.axes.astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            half = dgemm(1.0, axes, self.cross + dgemm(0.5, self.along, axes, trans_b=True))
-        return self._principal(dim, self.products + half + half.T, noise)
-
-
-def _above_rounding(values: Array, vectors: Array) -> tuple[Array, Array]:
-    keep = values > RANK_TOLERANCE * values[0]
-    return values[keep], vectors[:, keep]
-
-
-def _centred(block: NDArray[np.floating], by: NDArray[np.floating]) -> Array:
-    # Twice as fast as block - by, which converts in small pieces.
-    centred = block.astype(np.float64)
-    centred -= by
-    return centred
-
-
-def _refuse_not_finite(mean: Array) -> None:
-    if not np.isfinite(mean).all():
-        raise ValueError("a feature is not finite")
+        rows = torch.tensor(block, device=shift.device) - shift
+        count += len(rows)
+        sums += rows.sum(0)
+        # From the diagonal on: the other triangle would nearly double the time.
+        for i in range(0, d, 512):
+            products[i : i + 512, i:].addmm_(rows[:, i : i + 512].T, rows[:, i:])
+    mean = sums / count
+    return mean, products.div_(count).addr_(mean, mean, alpha=-1)

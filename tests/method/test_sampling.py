@@ -1,12 +1,11 @@
 """stages/method/sampling.py: pseudo-labels and the sampler that is uniform over them (section 3.3)."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from stages.method.sampling import batches, dense_labels, released_draws, uniform_draws, uniform_weights
+from stages.method.sampling import batches, dense_labels, released_draws, uniform_draws
 
 
 def labels_of(*sizes, seed=0):
@@ -31,20 +30,6 @@ def test_no_label_is_empty_and_no_two_clusters_share_one(assignment):
     labels = dense_labels(np.bincount(assignment))[assignment]
     assert set(labels) == set(range(len(set(assignment))))
     assert len(set(zip(assignment, labels, strict=True))) == len(set(assignment))
-
-
-@settings(derandomize=True, deadline=None)
-@given(many_labels)
-def test_weights_are_a_probability_that_is_the_same_for_each_label(labels):
-    weights = uniform_weights(np.bincount(labels))[labels]
-    assert weights.sum() == pytest.approx(1)
-    np.testing.assert_allclose(np.bincount(labels, weights), 1 / (labels.max() + 1))
-    # Within a label no image is preferred.
-    assert all(len(set(weights[labels == label])) == 1 for label in set(labels))
-
-
-def test_an_image_weighs_the_inverse_of_the_size_of_its_cluster():
-    np.testing.assert_allclose(uniform_weights(np.array([3, 1])), [1 / 6, 1 / 2])
 
 
 @settings(derandomize=True, deadline=None)
@@ -93,10 +78,10 @@ def test_draws_are_uniform_over_the_images_of_a_label():
         assert stats.chisquare(total[labels == label]).pvalue > 0.001
 
 
-def test_an_image_is_drawn_in_proportion_to_its_weight():
+def test_an_image_is_drawn_in_inverse_proportion_to_the_size_of_its_cluster():
     labels = labels_of(60, 8, 1)
     total = sum(np.bincount(draws_of(labels, 69, seed), minlength=69) for seed in range(1500))
-    assert stats.chisquare(total, uniform_weights(np.bincount(labels))[labels] * total.sum()).pvalue > 0.001
+    assert stats.chisquare(total, total.sum() / (3 * np.bincount(labels)[labels])).pvalue > 0.001
 
 
 def test_a_label_with_more_images_than_its_share_is_drawn_without_replacement():

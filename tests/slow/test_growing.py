@@ -102,7 +102,9 @@ def grown(one_epoch, tmp_path_factory) -> Project:
     assert epoch_file(project, 1, "dvc.yaml") == before
     assert "toy" in yaml.safe_load(epoch_file(project, 2, "dvc.yaml"))["stages"]
     told = done(project, "run")
-    assert re.search(r"\b14 stages run\b", told), "resolve, seven of epoch 2, three of final, export, figures, demo: " + told
+    assert re.search(r"\b14 stages run\b", told), (
+        "resolve, seven of epoch 2, three of final, export, figures, demo: " + told
+    )
     return project
 
 

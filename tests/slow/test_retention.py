@@ -71,7 +71,7 @@ def test_dvc_has_nothing_to_do_after_pruning(project, shortened):
     assert repro(project) == Counter()
     assert_same(project.tree(), shortened.tree())
     shown = project.command("dvc", "metrics", "show", "--json")
-    assert shown.returncode == 0 and "epochs/0001/metrics.json" in shown.stdout
+    assert shown.returncode == 0 and "runs/demo/summary.json" in shown.stdout
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,12 @@ def put_clusters(project, clusters):
     frame.to_parquet(epoch(project, "assignments.parquet"))
 
 
-def test_pseudo_labels_are_dense_and_their_weights_uniform_over_labels(finished_copy):
+def test_pseudo_labels_are_dense(finished_copy):
     put_clusters(finished_copy, [7] * 100 + [2] * 60 + [9] * 10)
     run_one(finished_copy, "pseudolabel")
     table = pd.read_parquet(epoch(finished_copy, "pseudolabels.parquet"))
     assert table["label"].tolist() == [1] * 100 + [0] * 60 + [2] * 10
-    assert np.allclose(table.groupby("label")["weight"].sum(), 1 / 3)
-    assert np.allclose(table["weight"], [1 / 300] * 100 + [1 / 180] * 60 + [1 / 30] * 10)
+    assert list(table.columns) == ["image", "label"]
 
 
 def test_pseudo_labels_are_the_same_in_any_number_of_blocks(finished_copy, monkeypatch):
