@@ -20,7 +20,7 @@ def test_md5_equals_the_hash_that_dvc_recorded_for_every_output(finished):
                 kinds.add(path.is_dir())
                 count += 1
     assert kinds == {True, False}
-    # pictures; pixels, manifest, rejected, pack; params; init; ten of each epoch; six of final; three of export; figures
+    # pictures; pixels, manifest, rejected, pack; params; init; ten of each epoch; six of final; export's; figures
     assert count == 1 + 4 + 1 + 1 + 2 * 10 + 6 + 3 + 1
 
 
