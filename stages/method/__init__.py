@@ -1,1 +1,5 @@
-"""Section 3 of the paper on arrays and tensors: no file name, no DVC, no command line."""
+"""Section 3 of the paper as functions of arrays and tensors: networks, features, whitening, clustering, SGD.
+
+Nothing here knows a file of the pipeline, DVC or the command line. Reading, writing and the order of steps are the
+stages' (stages/*.py).
+"""

@@ -1,7 +1,8 @@
-"""What each network consists of, as data: the convnets of section 3.4, and two residual ones, at any width.
+"""The layers of each network as data: the convnets of section 3.4, and two residual networks, at any width.
 
-Networks are built from these layers. Their sizes follow from them too, without torch, for which a plan
-or a refusal need not wait.
+`stages.method.networks` builds the networks from these layers. The number of features, of parameters and the
+smallest input are computed from the same layers without torch, which takes seconds to import, so that planning and
+refusals stay quick.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ class Convolution:
     """A convolution, then batch normalisation and a ReLU.
 
     Attributes:
-        filters: their number at width 1.
+        filters: number of output channels at width 1.
         kernel: side of a filter in pixels.
         stride: step in pixels.
         padding: pixels of zeros on each side.
-        bias: whether the convolution has one, which batch normalisation would take away again.
+        bias: whether the convolution adds a bias. It has no effect on the output, since batch normalisation
+            subtracts it, but it is a parameter of the published networks.
     """
 
     filters: int
@@ -43,7 +45,7 @@ Layer = Convolution | Pool
 
 
 class Shape(NamedTuple):
-    """What a layer gives for one image: (channels, side, side)."""
+    """Shape of a layer's output for one image: (channels, side, side), with the side in pixels."""
 
     channels: int
     side: int
@@ -51,12 +53,12 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class PlainNetwork:
-    """Convolutions one after the other, then two hidden layers of equal size.
+    """Convolutions and poolings in sequence, then two fully connected hidden layers of equal size.
 
     Attributes:
-        layers: up to the first hidden layer.
+        layers: all layers before the first hidden one.
         hidden: units of each hidden layer at width 1.
-        drops_first: whether dropout stands before the first hidden layer too, and not the second alone.
+        drops_first: True: dropout before both hidden layers; False: before the second alone.
     """
 
     layers: tuple[Layer, ...]
@@ -65,7 +67,7 @@ class PlainNetwork:
 
     @property
     def least_input(self) -> int:
-        """Smallest side in pixels of an input of which each layer leaves at least one pixel."""
+        """Smallest input side in pixels for which every layer's output has at least one pixel."""
         side = 1
         for layer in reversed(self.layers):
             side = max(1, (side - 1) * layer.stride + layer.kernel - 2 * layer.padding)
@@ -76,18 +78,18 @@ class PlainNetwork:
         return scaled(self.hidden, width)
 
     def shapes(self, *, sobel: bool, input: int, width: float = 1.0) -> list[Shape]:
-        """What each of `layers` gives for an image of `input` pixels.
+        """Output shape of each of `layers` for a square image with a side of `input` pixels.
 
         Raises:
-            ValueError: a layer leaves nothing of it.
+            ValueError: the image is too small for one of the layers.
         """
         return list(_shapes(self.layers, Shape(input_channels(sobel), input), width))
 
     def parameters(self, *, sobel: bool, input: int, width: float = 1.0) -> int:
-        """Number of parameters without a top layer; the statistics of batch normalisation are none.
+        """Number of trainable parameters without the top layer.
 
         Raises:
-            ValueError: a layer leaves nothing of `input` pixels.
+            ValueError: an image with a side of `input` pixels is too small for one of the layers.
         """
         shapes = self.shapes(sobel=sobel, input=input, width=width)
         flat, hidden = shapes[-1].channels * shapes[-1].side ** 2, self.features(width)
@@ -96,11 +98,11 @@ class PlainNetwork:
 
 @dataclass(frozen=True)
 class BlockKind:
-    """A residual block: convolutions without a bias, each with batch normalisation, and a shortcut around them.
+    """A residual block: convolutions without bias, each followed by batch normalisation, and a shortcut around them.
 
     Attributes:
         kernels: side in pixels of each convolution's filters.
-        expansion: channels of the last convolution over those of the others.
+        expansion: output channels of the last convolution divided by those of the others.
     """
 
     kernels: tuple[int, ...]
@@ -112,35 +114,36 @@ BOTTLENECK = BlockKind((1, 3, 1), expansion=4)
 
 
 class Block(NamedTuple):
-    """One residual block of a network at a width."""
+    """One residual block of a network at a given width."""
 
     incoming: int
-    """Channels that come in."""
+    """Input channels."""
     planes: int
-    """Channels of the convolutions before the last."""
+    """Output channels of the convolutions before the last."""
     out: int
-    """Channels that the block gives."""
+    """Output channels of the block."""
     stride: int
+    """Step in pixels of the one convolution that may halve the side."""
 
     @property
     def convolves_shortcut(self) -> bool:
-        """Whether the shortcut is a 1x1 convolution with batch normalisation: what comes in has another shape."""
+        """Whether input and output differ in shape, so that the shortcut needs a 1x1 convolution."""
         return self.stride != 1 or self.incoming != self.out
 
 
 @dataclass(frozen=True)
 class ResidualNetwork:
-    """A stem, stages of residual blocks, and the mean over what is left of the image.
+    """A stem, groups of residual blocks, and the mean over the remaining pixels.
 
     Attributes:
         stem: layers before the first block.
-        kind: of every block.
-        counts: number of blocks of each stage; every stage but the first halves the side.
-        planes: each stage's channels, before the kind's expansion, at width 1.
-        least_input: smallest side in pixels of an input that a run may have. A choice, since padding lets any
-            side through: the stride of the last stage, so that an image is at least one step of it.
-        least_channels: of any layer, however narrow. With fewer, oneDNN (3.13 was tried) computes wrong gradients
-            of a shortcut's 1x1 convolution of stride 2 in channels_last, and writes beyond its memory:
+        kind: kind of all blocks.
+        counts: number of blocks in each group; every group but the first halves the side.
+        planes: channels of each group at width 1, before the kind's expansion.
+        least_input: smallest input side in pixels that a run may have. The padding would let any side through, so
+            this is a choice: the product of all strides.
+        least_channels: fewest channels of a layer at any width. With fewer, oneDNN (3.13 was tried) computes wrong
+            gradients of a shortcut's 1x1 convolution of stride 2 in channels_last, and writes outside its memory:
             uxlfoundation/oneDNN#6035.
     """
 
@@ -156,7 +159,7 @@ class ResidualNetwork:
         return self.blocks(width)[-1].out
 
     def blocks(self, width: float = 1.0) -> list[Block]:
-        """The blocks of all stages in their order."""
+        """All blocks from the first to the last."""
         planes = [scaled(plane, width, self.least_channels) for plane in self.planes]
         filters = [layer.filters for layer in self.stem if isinstance(layer, Convolution)]
         channels = scaled(filters[-1], width, self.least_channels)
@@ -169,10 +172,10 @@ class ResidualNetwork:
         return blocks
 
     def shapes(self, *, sobel: bool, input: int, width: float = 1.0) -> list[Shape]:
-        """What each layer of the stem and then each block gives for an image of `input` pixels.
+        """Output shape of each layer of the stem and of each block for a square image of side `input`.
 
         Raises:
-            ValueError: a layer leaves nothing of it.
+            ValueError: the image is too small for a layer of the stem.
         """
         shapes = list(_shapes(self.stem, Shape(input_channels(sobel), input), width, self.least_channels))
         for block in self.blocks(width):
@@ -180,10 +183,10 @@ class ResidualNetwork:
         return shapes
 
     def parameters(self, *, sobel: bool, input: int, width: float = 1.0) -> int:
-        """Number of parameters without a top layer; the statistics of batch normalisation are none.
+        """Number of trainable parameters without the top layer, the same for every `input` that fits.
 
         Raises:
-            ValueError: a layer of the stem leaves nothing of `input` pixels; otherwise it changes nothing.
+            ValueError: an image with a side of `input` pixels is too small for a layer of the stem.
         """
         total = _parameters(self.stem, self.shapes(sobel=sobel, input=input, width=width), input_channels(sobel))
         for block in self.blocks(width):
@@ -201,12 +204,12 @@ Architecture = PlainNetwork | ResidualNetwork
 
 
 def input_channels(sobel: bool) -> int:
-    """What the first convolution sees of a pixel: two gradients of the grey image, or three colours."""
+    """Channels that the first convolution sees: two gradients of the grey image, or three colours."""
     return 2 if sobel else 3
 
 
 def scaled(channels: int, width: float, least: int = 1) -> int:
-    """`channels` of the whole network at a `width`, at least `least`."""
+    """Number of channels at `width` of a layer that has `channels` at width 1; at least `least`."""
     return max(least, round(channels * width))
 
 
@@ -221,7 +224,7 @@ def _shapes(layers: Iterable[Layer], shape: Shape, width: float, least: int = 1)
 
 
 def _parameters(layers: Iterable[Layer], shapes: Iterable[Shape], channels: int) -> int:
-    """Of the layers, given the channels that come in and what each layer gives."""
+    """Number of parameters of `layers`, which see `channels` channels and give `shapes`."""
     total = 0
     for layer, shape in zip(layers, shapes, strict=False):
         if isinstance(layer, Convolution):
@@ -231,7 +234,7 @@ def _parameters(layers: Iterable[Layer], shapes: Iterable[Shape], channels: int)
 
 
 def _convolution(incoming: int, filters: int, kernel: int, bias: bool) -> int:
-    """Parameters of a convolution and of the scale and shift of its batch normalisation."""
+    """Number of parameters of a convolution and of the scale and shift of its batch normalisation."""
     return filters * (incoming * kernel**2 + bias + 2)
 
 
@@ -264,4 +267,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "resnet18": ResidualNetwork(_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=32),
     "resnet50": ResidualNetwork(_STEM, BOTTLENECK, (3, 4, 6, 3), _PLANES, least_input=32),
 }
-"""Section 3.4's AlexNet and VGG-16, with batch normalisation, and table 1 of He et al. (2016)."""
+"""By the name that `model.architecture` gives: AlexNet and VGG-16 with batch normalisation (section 3.4), and the
+18-layer and 50-layer networks of He et al. (2016), table 1."""

@@ -1,4 +1,8 @@
-"""Random resized crops and flips of section 3.4, drawn up front so that workers cannot matter."""
+"""The data augmentation of section 3.4: random resized crops and horizontal flips.
+
+The crops of a whole epoch are drawn before training starts, so that neither the number of workers nor a resume
+changes them.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SCALE = (0.08, 1.0)
+"""Area of a crop as a share of the picture's."""
+
 RATIO = (3 / 4, 4 / 3)
+"""Width of a crop divided by its height."""
+
 TRIES = 10
+"""Draws before the centred crop is taken."""
 
 
 @dataclass(frozen=True)
 class Crops:
-    """One crop per draw: corner and size in pixels, each (n,) int64, and flip (n,) bool."""
+    """n crops: their top left corner and size in pixels of the picture, and whether each is mirrored; each (n,)."""
 
     top: NDArray[np.int64]
     left: NDArray[np.int64]
@@ -27,10 +36,13 @@ class Crops:
 
 
 def random_crops(height: NDArray[Any], width: NDArray[Any], rng: np.random.Generator) -> Crops:
-    """torchvision's RandomResizedCrop and a fair flip for pictures of the given (n,) sizes.
+    """One crop for each of n pictures, distributed as in torchvision's RandomResizedCrop, flipped half the time.
 
-    Area uniform in .08 to 1 of the picture, aspect ratio log-uniform in 3/4 to 4/3; after ten
-    tries that do not fit, the largest centred crop of an allowed ratio.
+    The area is uniform in `SCALE`, the aspect ratio log-uniform in `RATIO`. Where `TRIES` draws in a row do not fit
+    into the picture, the largest centred crop of an allowed ratio is taken.
+
+    Args:
+        height, width: (n,) sizes of the pictures in pixels.
     """
     height, width = height.astype(np.int64), width.astype(np.int64)
     n = len(height)
@@ -53,6 +65,7 @@ def random_crops(height: NDArray[Any], width: NDArray[Any], rng: np.random.Gener
 
 
 def _fallback(height: NDArray[np.int64], width: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Heights and widths of the largest crops of an allowed ratio."""
     ratio = width / height
     h = np.where(ratio < RATIO[0], np.rint(width / RATIO[0]), height).astype(np.int64)
     w = np.where(ratio > RATIO[1], np.rint(height * RATIO[1]), width).astype(np.int64)
@@ -62,7 +75,7 @@ def _fallback(height: NDArray[np.int64], width: NDArray[np.int64]) -> tuple[NDAr
 def resized_crop(
     picture: NDArray[np.uint8], top: int, left: int, height: int, width: int, size: int
 ) -> NDArray[np.uint8]:
-    """The crop of an (H, W, 3) picture, resized to (size, size, 3) by antialiased bilinear weights."""
+    """A crop of an (H, W, 3) picture, resized to (size, size, 3) uint8 with antialiased bilinear weights (Pillow's)."""
     crop = picture[top : top + height, left : left + width]
     resized = Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(resized)

@@ -1,4 +1,4 @@
-"""Features of pictures by a network (section 3.2)."""
+"""Features of pictures by a network (f_theta of section 3.1), which section 3.2 clusters."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from stages.method.networks import Backbone, autocast
 
 
 def embed(network: Backbone, pictures: np.ndarray, precision: str) -> np.ndarray:
-    """(B, H, W, 3) uint8 to (B, d) float32 features, on the device of the network."""
+    """(B, d) float32 features of (B, H, W, 3) uint8 pictures, computed on the device of the network.
+
+    Args:
+        precision: of the arithmetic; `float32`, `tf32` or `bf16`.
+    """
     device = next(network.parameters()).device
-    # A view of NHWC memory as NCHW is what channels_last means: no pixel is moved.
+    # The layout channels_last is NCHW by shape and NHWC in memory, so this moves no pixel.
     batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
     with torch.inference_mode(), autocast(device, precision):
         return network.features(batch).float().cpu().numpy()
 
 
 def check_features(features: np.ndarray, dtype: str) -> np.ndarray:
-    """`features` in `dtype`; refused where they are not finite or do not fit."""
+    """`features` converted to `dtype`, float32 or float16.
+
+    Raises:
+        Refusal: a value is not finite, or overflows float16.
+    """
     if not np.isfinite(features).all():
         raise Refusal(
             "the network gives features that are not finite: training diverged; lower train.lr, or "

@@ -1,4 +1,4 @@
-"""k-means of the whitened features (Eq. 2), with the empty clusters of section 3.3 repaired."""
+"""k-means of the whitened features (Eq. 2), with empty clusters refilled (section 3.3)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ ASSIGN_ROWS = 1024
 """Rows whose distances to all centroids are in memory at once."""
 
 REPAIR_ROUNDS = 20
+"""Rounds of splitting clusters to fill empty ones, at most."""
+
 SPLIT_ROUNDS = 10
+"""Iterations of the 2-means that splits a cluster, at most."""
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """Clusters of N rows.
+    """N rows in k clusters.
 
     Attributes:
         assignment: (N,) int64, the cluster of each row.
-        distance: (N,) float64, squared L2 distance to the centroid of that cluster.
+        distance: (N,) float64, squared L2 distance of each row to the centroid of its cluster.
         centroids: (k, d) float32.
-        objective: mean over the rows of Eq. 2, before each iteration's update and at the end.
-        splits: clusters found empty and split in each iteration.
-        repaired: clusters found empty after the last assignment and filled by a split.
+        objective: value of Eq. 2 (mean squared distance) before the update of each iteration, and at the end.
+        splits: number of empty clusters that each iteration filled by splitting others.
+        repaired: number of clusters that were empty after the last iteration and were filled then.
     """
 
     assignment: NDArray[np.int64]
@@ -37,10 +40,14 @@ class Clustering:
 
 
 def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The nearest centroid of each row, and the squared distance to it, in float64.
+    """The nearest centroid of each row, (N,) int64, and the squared L2 distance to it, (N,) float64.
 
-    |x|^2 + |c|^2 - 2 x.c in float32 cannot tell apart centroids that are closer to each other than
-    1e-7 of their length, which is what the features of a collapsing network look like.
+    Computed in float64: in float32, |x|^2 + |c|^2 - 2 x.c cannot tell apart centroids that are closer to each other
+    than about 1e-7 of their length, as they are when a network collapses.
+
+    Args:
+        rows: (N, d).
+        centroids: (k, d).
     """
     import scipy.linalg.blas as blas
 
@@ -51,7 +58,7 @@ def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> tuple[N
     distance = np.empty(len(rows))
     for start in range(0, len(rows), ASSIGN_ROWS):
         x = rows[start : start + ASSIGN_ROWS].astype(np.float64) - centre
-        # c x^T in Fortran's order, so that no copy is made of either.
+        # -2 c x^T, in the operand order that lets BLAS (column-major) read both without a copy.
         products = blas.dgemm(-2.0, c.T, x.T, trans_a=True)
         products += squares[:, None]
         nearest = products.argmin(0)
@@ -70,18 +77,18 @@ def kmeans(
     rng: np.random.Generator,
     gpu: int | None = None,
 ) -> Clustering:
-    """faiss k-means on all rows, then a last assignment of all of them.
+    """k-means by faiss on all rows (Eq. 2), then one exact assignment of all rows by `assign`.
 
-    faiss splits clusters that become empty during its iterations; one that is empty after the last
-    assignment is filled by splitting another, until each is used or no cluster holds two distinct
-    rows.
+    faiss fills clusters that become empty during its iterations by splitting others (section 3.3). Those that are
+    empty after the exact assignment are filled likewise, until every cluster is used or no cluster holds two
+    distinct rows.
 
     Args:
-        rows: (N, d), k <= N.
-        iterations: at most; faiss ends sooner when the objective stands still.
-        seed: of the initial centroids, a new one each epoch.
-        rng: chooses the clusters that are split.
-        gpu: number of the GPU to search on; None for the CPU, as where faiss was built without GPUs.
+        rows: (N, d), with k <= N.
+        iterations: at most; faiss stops earlier when the objective no longer changes.
+        seed: of the initial centroids, drawn anew in each epoch.
+        rng: chooses which clusters are split.
+        gpu: number of the GPU that searches; None for the CPU, which is also used where faiss has no GPU support.
     """
     import faiss
 
@@ -108,7 +115,11 @@ def kmeans(
 def _repair(
     rows: NDArray[np.float32], centroids: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], int, NDArray[np.int64], NDArray[np.float64]]:
-    """Centroids of which as many as possible are used, how many splits that took, and the last assignment."""
+    """Fills empty clusters by splitting others, chosen with probability proportional to their size.
+
+    Returns:
+        The centroids, the number of splits, and the assignment and squared distances of all rows.
+    """
     k = len(centroids)
     splits = 0
     assignment, distance = assign(rows, centroids)
@@ -132,7 +143,7 @@ def _repair(
 
 
 def _split(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Centroids of two non-empty halves of rows that are not all equal."""
+    """Two centroids by 2-means, each the nearest of at least one row; the rows must not all be equal."""
     first: NDArray[np.floating] = rows[_squares(rows, rows.mean(0, dtype=np.float64)).argmax()]
     second: NDArray[np.floating] = rows[_squares(rows, first).argmax()]
     for _ in range(SPLIT_ROUNDS):
@@ -146,7 +157,7 @@ def _split(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
 def _squares(
     rows: NDArray[np.float32], points: NDArray[np.floating], which: NDArray[np.int64] | None = None
 ) -> NDArray[np.float64]:
-    """(N,) squared distances of rows to a point (d,), or to those of (k, d) that `which` names, in float64."""
+    """(N,) float64 squared distances of the rows to one point (d,), or of row i to points[which[i]] of (k, d)."""
     out = np.empty(len(rows))
     for start in range(0, len(rows), ASSIGN_ROWS):
         part = slice(start, start + ASSIGN_ROWS)
@@ -156,10 +167,11 @@ def _squares(
 
 
 def of_groups(rows: NDArray[np.float32], groups: NDArray[np.int64]) -> Clustering:
-    """Clusters that are given, such as the classes: centroids and distances of their members.
+    """The clustering for groups that are already known, such as classes or the basins of PIC.
 
     Args:
-        groups: (N,), numbered densely from 0.
+        rows: (N, d).
+        groups: (N,) the group of each row, numbered from 0 without gaps.
     """
     sizes = np.bincount(groups)
     sums = np.zeros((len(sizes), rows.shape[1]))

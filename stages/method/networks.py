@@ -1,7 +1,7 @@
-"""The convnets f_theta of the paper (section 3.4), and two residual ones, at any width.
+"""The convnets f_theta of the paper (section 3.4) in torch, built from `stages.method.architectures`.
 
-A backbone maps uint8 images to features; `features` is what is clustered (the last ReLU removed),
-`forward` what the top layer g_W is trained on (the ReLU in place).
+A backbone maps uint8 images to features. `Backbone.features` gives those that are clustered, from the last hidden
+layer before its ReLU; `Backbone.forward` applies the ReLU too, for the top layer g_W.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from stages.method.architectures import ARCHITECTURES, Layer, Pool, ResidualNetw
 from stages.method.sobel import Normalise, Sobel
 
 TOP_STD = 0.01
-"""Deviation of the normal distribution that linear layers start from."""
+"""Standard deviation of the initial weights of linear layers."""
 
 
 class Backbone(nn.Module):
-    """Fixed input, convolutions, and where there are any the two hidden layers.
+    """A network without its top layer: fixed preprocessing, convolutions, and the two hidden layers if it has any.
 
     Args:
         architecture: a name of `ARCHITECTURES`.
-        sobel: two gradients of the grey image instead of three colours.
+        sobel: True: the network sees two gradients of the grey image; False: three normalised colours.
         input: side in pixels of the square images.
         width: factor on the number of channels of each layer.
-        dropout: share of units dropped while training before each hidden layer (VGG-16: the second alone).
+        dropout: share of units dropped in training, before both hidden layers (VGG-16: before the second alone).
 
     Attributes:
         dim: number of features per image.
 
     Raises:
         KeyError: no architecture has that name.
-        ValueError: a layer leaves nothing of `input` pixels.
+        ValueError: `input` pixels are too few for one of the layers.
     """
 
     def __init__(self, architecture: str, *, sobel: bool, input: int, width: float = 1.0, dropout: float = 0.5) -> None:
@@ -48,13 +48,13 @@ class Backbone(nn.Module):
         self.input = Sobel() if sobel else Normalise()
         self.dim = plan.features(width)
         if isinstance(plan, ResidualNetwork):
-            # Here, because torchvision costs a second that the other networks need not pay.
+            # Imported here: torchvision takes a second to load, and the other networks do not need it.
             from stages.method.residual import residual_blocks
 
             stem = _modules(plan.stem, shapes[: len(plan.stem)], input_channels(sobel))
             self.convolutions = nn.Sequential(*stem, *residual_blocks(plan, width))
             self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-            # A residual trunk ends in a ReLU before its pooling: there is none to remove or put back.
+            # A residual network has its last ReLU before the pooling, so features and forward are the same.
             self.activation: nn.Module = nn.Identity()
         else:
             self.convolutions = nn.Sequential(*_modules(plan.layers, shapes, input_channels(sobel)))
@@ -70,20 +70,21 @@ class Backbone(nn.Module):
             self.activation = nn.ReLU()
 
     def features(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, input, input) to (B, dim): what is clustered, negative values included."""
+        """(B, dim) features to cluster of uint8 (B, 3, input, input) images: before the last ReLU (section 3.2)."""
         features: Tensor = self.classifier(self.convolutions(self.input(images)))
         return features
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, input, input) to (B, dim): what the top layer sees."""
+        """(B, dim) input of the top layer for uint8 (B, 3, input, input) images: `features` after the last ReLU."""
         out: Tensor = self.activation(self.features(images))
         return out
 
 
 def fold(network: Backbone) -> Backbone:
-    """Changes a network in evaluation so that it gives the same features, up to rounding, in less time.
+    """Merges each batch normalisation into the convolution before it, in place, and returns the network.
 
-    Each batch normalisation, by then a fixed scale and shift, goes into the convolution before it.
+    For a network in evaluation mode, whose batch normalisation is a fixed scale and shift: it gives the same features
+    up to rounding, in less time, and can no longer be trained.
     """
     for module in list(network.modules()):
         for (name, conv), (following, norm) in pairwise(list(module.named_children())):
@@ -94,7 +95,7 @@ def fold(network: Backbone) -> Backbone:
 
 
 def _modules(layers: Sequence[Layer], shapes: Sequence[Shape], channels: int) -> list[nn.Module]:
-    """The layers, given the channels that come in and what each layer gives."""
+    """The torch modules of `layers`, which see `channels` channels and give `shapes`."""
     modules: list[nn.Module] = []
     for layer, shape in zip(layers, shapes, strict=True):
         if isinstance(layer, Pool):
@@ -110,9 +111,10 @@ def _modules(layers: Sequence[Layer], shapes: Sequence[Shape], channels: int) ->
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Convolutions normal with deviation sqrt(2 / (k k out)), linear layers normal(0, .01).
+    """Draws all weights from normal distributions with mean 0 (section 3.2), in place.
 
-    Biases are zero, batch normalisation is the identity.
+    The standard deviation is sqrt(2 / (kernel^2 * output channels)) for convolutions and `TOP_STD` for linear layers.
+    Biases start at 0, and batch normalisation as the identity.
     """
     with torch.no_grad():
         for module in network.modules():
@@ -131,7 +133,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def top_layer(dim: int, labels: int) -> nn.Linear:
-    """A new classifier g_W over `labels` pseudo-labels, from the global random state."""
+    """A new classifier g_W (section 3.1) from `dim` features to `labels` logits, drawn from torch's global state."""
     top = nn.Linear(dim, labels)
     with torch.no_grad():
         top.weight.normal_(0, TOP_STD)
@@ -140,18 +142,18 @@ def top_layer(dim: int, labels: int) -> nn.Linear:
 
 
 def trainable(network: nn.Module) -> Iterator[nn.Parameter]:
-    """The parameters that the optimiser sees."""
+    """The parameters that SGD changes."""
     return (parameter for parameter in network.parameters() if parameter.requires_grad)
 
 
 def place(network: Backbone, device: torch.device) -> Backbone:
-    """The network on `device`, its convolutions in channels_last, the faster layout on CPU and GPU."""
+    """Moves the network to `device`, in the layout channels_last, in which convolutions are faster on CPU and GPU."""
     moved: Backbone = network.to(device).to(memory_format=torch.channels_last)
     return moved
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """bf16 arithmetic where the run asks for it; weights stay float32."""
+    """A context in which layers compute in bfloat16 where `precision` is `bf16`; weights stay float32."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

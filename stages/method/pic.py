@@ -1,7 +1,8 @@
-"""Power Iteration Clustering on the graph of nearest neighbours, in sparse matrices.
+"""Power Iteration Clustering on the graph of nearest neighbours, with sparse matrices.
 
-The alternative to k-means that section 3.2 names. The number of clusters is not chosen: clusters
-are the basins of the local maxima of the stationary vector.
+The paper's introduction names it as an alternative to k-means. The number of clusters is not a parameter: power
+iterations give each node a value, and each local maximum of that value over the graph is a cluster, together with
+all nodes from which the steepest ascent leads to it (its basin).
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from stages.method.neighbours import nearest_others
 
 
 def affinity(index: NDArray[np.int64], distance: NDArray[np.float32], sigma: float) -> sparse.csr_matrix:
-    """exp(-distance / sigma^2) between neighbours, made symmetric by adding the transpose."""
+    """The graph W = A + A^T with A_ij = exp(-distance_ij / sigma^2) for neighbours j of i, else 0.
+
+    Args:
+        index, distance: (N, neighbours) of each row's neighbours, as `nearest_others` gives them; distances squared.
+
+    Returns:
+        (N, N) float64, sparse and symmetric.
+    """
     n, count = index.shape
     weights = np.exp(-distance.astype(np.float64) / sigma**2).ravel()
     starts = np.arange(0, n * count + 1, count)
@@ -23,7 +31,7 @@ def affinity(index: NDArray[np.int64], distance: NDArray[np.float32], sigma: flo
 
 
 def power_iterations(graph: sparse.csr_matrix, alpha: float, iterations: int) -> NDArray[np.float64]:
-    """v <- alpha W^T v + (1 - alpha) / N, rescaled to sum 1, from the uniform vector."""
+    """(N,) float64: starts from 1 / N and repeats v <- alpha W^T v + (1 - alpha) / N, rescaled to sum 1."""
     n = graph.shape[0]
     transposed = graph.T.tocsr()
     v = np.full(n, 1 / n)
@@ -34,9 +42,10 @@ def power_iterations(graph: sparse.csr_matrix, alpha: float, iterations: int) ->
 
 
 def basins(graph: sparse.csr_matrix, v: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The local maximum that each node climbs to, numbered densely.
+    """(N,) int64: for each node, which local maximum of `v` it leads to; the maxima are numbered from 0.
 
-    A node points to the neighbour j of greatest positive weight * (v_j - v_i), or to itself.
+    Node i leads on to the neighbour j with the greatest W_ij (v_j - v_i), and is a local maximum where none is
+    positive.
     """
     n = graph.shape[0]
     edges = graph.tocoo()
@@ -56,7 +65,15 @@ def basins(graph: sparse.csr_matrix, v: NDArray[np.float64]) -> NDArray[np.int64
 
 
 def join_singletons(cluster: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Puts a node that is alone into the cluster of its first neighbour that is not."""
+    """Moves each node that is a cluster by itself into the cluster of its nearest neighbour that is not.
+
+    Args:
+        cluster: (N,) the cluster of each node.
+        index: (N, neighbours) neighbours of each node, nearest first.
+
+    Returns:
+        (N,) clusters, numbered from 0 without gaps.
+    """
     sizes = np.bincount(cluster)
     alone = sizes[cluster] == 1
     company = ~alone[index]
@@ -69,7 +86,17 @@ def join_singletons(cluster: NDArray[np.int64], index: NDArray[np.int64]) -> NDA
 def power_iteration_clustering(
     rows: NDArray[np.float32], *, neighbours: int, sigma: float, alpha: float, iterations: int
 ) -> NDArray[np.int64]:
-    """(N,) clusters of the rows, numbered densely from 0."""
+    """Clusters (N, d) rows: their graph, power iterations, basins, and single nodes joined to a neighbour's cluster.
+
+    Args:
+        neighbours: of each row in the graph.
+        sigma: width of the Gaussian kernel on squared distances.
+        alpha: weight of the graph against the uniform vector.
+        iterations: number of power iterations.
+
+    Returns:
+        (N,) int64 cluster of each row, numbered from 0 without gaps.
+    """
     index, distance = nearest_others(rows, neighbours)
     graph = affinity(index, distance, sigma)
     return join_singletons(basins(graph, power_iterations(graph, alpha, iterations)), index)

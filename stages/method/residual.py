@@ -1,4 +1,4 @@
-"""The blocks of residual networks, torchvision's, at our widths."""
+"""The blocks of residual networks as torchvision's modules, at any width."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ MODULES: dict[BlockKind, type[BasicBlock | Bottleneck]] = {BASIC: BasicBlock, BO
 
 
 def residual_blocks(architecture: ResidualNetwork, width: float) -> list[nn.Module]:
-    """All blocks in their order.
+    """All blocks of the network from the first to the last.
 
-    torchvision's own builder scales the inner layers of bottlenecks only; `width` scales all.
+    torchvision's own builder is not used because its `width_per_group` scales the inner layers of bottlenecks alone;
+    `width` scales every layer.
     """
     blocks: list[nn.Module] = []
     for block in architecture.blocks(width):

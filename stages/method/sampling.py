@@ -6,31 +6,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHANCE_BITS = 40
-"""Random bits that order images within a label: ties are rare at any N, and 2^23 labels still fit above."""
+"""Random bits that order the images of a label. Equal ones are rare, and an int64 has room for 2^23 labels above."""
 
 
 def dense_labels(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The label of each cluster: 0, 1, ... in the clusters' order; -1 for empty ones.
+    """(k,) int64 label of each cluster: non-empty clusters are numbered from 0 in order, empty ones are -1.
 
     Args:
-        sizes: (k,) images of each cluster.
+        sizes: (k,) number of images in each cluster.
     """
     return np.where(sizes > 0, np.cumsum(sizes > 0) - 1, -1)
 
 
 def uniform_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`count` image indices, each label drawn equally often, in random order.
+    """(count,) int64 image indices in random order, each label drawn about equally often (section 3.3).
 
-    Each label gets int(count / labels) + 1 draws, with replacement only where it has no more
-    images than that; the draws are shuffled and cut to `count`.
+    Each label gets count // labels + 1 draws: without replacement if it has more images than that, else with
+    replacement. All draws are shuffled and the first `count` are kept.
 
     Args:
-        labels: (N,) dense, none empty.
+        labels: (N,) label of each image, numbered from 0 without gaps.
     """
     sizes = np.bincount(labels)
     share = count // len(sizes) + 1
-    # Within each label in random order: the first `share` are draws without replacement.
-    # One sort of numbers, label above and chance below, takes a fifth of the time of a sort by two keys.
+    # Sorts the images by label and in random order within each: the first `share` are draws without replacement.
+    # Sorting one number that holds both (label above, random bits below) is five times as fast as two sort keys.
     order = np.argsort(labels << CHANCE_BITS | rng.integers(0, 1 << CHANCE_BITS, len(labels)))
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     large = sizes > share
@@ -43,19 +43,23 @@ def uniform_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generato
 
 
 def released_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """What the authors' released code feeds: uniform draws, read as positions in another order.
+    """(count,) int64 image indices as the authors' released code draws them, which is not uniform over labels.
 
-    Its sampler draws image indices, but its data set is sorted by cluster: the image at that
-    position is fed, with its own right label, and large clusters stay over-represented.
+    Its sampler draws image indices as `uniform_draws` does, but its data set is sorted by cluster, so each index is
+    taken as a position in that order. Every image gets its right label, but large clusters are drawn more often.
+
+    Args:
+        labels: (N,) label of each image, numbered from 0 without gaps.
     """
     by_cluster = np.argsort(labels, kind="stable")
     return by_cluster[uniform_draws(labels, count, rng)]
 
 
 def batches(count: int, size: int) -> list[tuple[int, int]]:
-    """Start and end of consecutive batches.
+    """Start and end of consecutive batches of `size` out of `count` images, the last one smaller or by one larger.
 
-    A single image left over joins the batch before it: batch statistics of one 1x1 map are undefined.
+    A single image left over joins the batch before it, since batch normalisation cannot train on one value per
+    channel.
     """
     starts = list(range(0, count, size))
     if len(starts) > 1 and count - starts[-1] == 1:

@@ -1,4 +1,4 @@
-"""One step of SGD on Eq. 1 (sections 3.3 and 3.4), and its step size."""
+"""One step of SGD on Eq. 1 (section 3.4), and its step size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stages.method.networks import Backbone, autocast, place, top_layer, trainab
 
 @dataclass
 class Learner:
-    """What one step changes: the backbone with its SGD, the top layer with its own."""
+    """Everything that a training step changes: backbone and top layer, each with an SGD of its own."""
 
     network: Backbone
     top: nn.Linear
@@ -24,10 +24,16 @@ class Learner:
     top_optimizer: torch.optim.SGD
 
     def state(self) -> dict[str, Any]:
+        """The `state_dict` of each part, by its name."""
         parts = ("network", "top", "optimizer", "top_optimizer")
         return {part: getattr(self, part).state_dict() for part in parts}
 
     def load(self, state: dict[str, Any]) -> None:
+        """Restores what `state` gave.
+
+        Raises:
+            RuntimeError: weights of another shape, or missing ones.
+        """
         for part, value in state.items():
             getattr(self, part).load_state_dict(value)
 
@@ -42,21 +48,24 @@ def new_learner(
     weight_decay: float,
     device: torch.device,
 ) -> Learner:
-    """The backbone with the momentum that it had, and a new top layer without any, on `device`.
+    """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
 
-    The top layer is made anew each epoch since cluster numbers mean nothing from one epoch to
-    the next; its SGD has the same step size and weight decay.
+    The top layer is new in each epoch because cluster numbers mean nothing from one clustering to the next. Its SGD
+    has the same step size and weight decay, and no momentum.
 
     Args:
         labels: number of pseudo-labels.
-        momenta: state of the SGD that the epoch before ended with, by parameter; {} at the start.
+        momenta: `state` of the SGD at the end of the epoch before, by number of the parameter; {} in the first.
+        lr: step size.
+        momentum: of the backbone's SGD.
+        weight_decay: factor of the l2 penalty on all weights.
     """
     top = top_layer(network.dim, labels)
     network = place(network.train(), device)
     top = top.to(device)
     optimizer = torch.optim.SGD(trainable(network), lr=lr, momentum=momentum, weight_decay=weight_decay)
     if momenta:
-        # Only the momentum is carried over: the step size and weight decay are this epoch's.
+        # The momentum alone is carried over; step size and weight decay are this epoch's.
         optimizer.load_state_dict({"state": momenta, "param_groups": optimizer.state_dict()["param_groups"]})
     top_optimizer = torch.optim.SGD(top.parameters(), lr=lr, weight_decay=weight_decay)
     return Learner(network, top, optimizer, top_optimizer)
@@ -69,14 +78,16 @@ def train_step(
     lr: float,
     precision: str,
 ) -> tuple[Tensor, Tensor]:
-    """One step of SGD on Eq. 1.
+    """One step of SGD on Eq. 1 for one batch.
 
     Args:
         pictures: (B, H, W, 3) uint8.
         labels: (B,) pseudo-labels.
+        lr: step size of both SGDs.
+        precision: of the arithmetic; `float32`, `tf32` or `bf16`.
 
     Returns:
-        The mean loss of the batch and the number of right predictions, on the device.
+        The mean loss of the batch and its number of right predictions, as scalars on the device.
     """
     device = learner.top.weight.device
     batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device, non_blocking=True)
@@ -94,10 +105,13 @@ def train_step(
 
 
 def learning_rate(lr: float, epoch: int, step: int, steps: int, horizon: int | None = None) -> float:
-    """The step size of a step: `lr` throughout as in the paper, or half a cosine over `horizon` epochs.
+    """Step size of one step: always `lr` as in the paper, or half a cosine from `lr` to 0 over `horizon` epochs.
 
     Args:
-        epoch, step: from 1, and from 0 to `steps` within the epoch.
+        epoch: counted from 1.
+        step: counted from 0 within the epoch.
+        steps: number of steps in an epoch.
+        horizon: epochs until the step size is 0; None for the constant one.
     """
     if horizon is None:
         return lr
