@@ -1,4 +1,7 @@
-"""Whole arrays and tensors in one file; equal content gives equal bytes."""
+"""Arrays and tensors that are written in one piece; equal content gives equal bytes.
+
+Each function publishes its file by rename, and raises OutOfSpace where the disk is full.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from stages.artifacts.writing import write_bytes
 
 
 def write_npy(path: Path, array: Any) -> None:
+    """One numpy array of any shape and dtype, such as centroids.npy."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -18,6 +22,7 @@ def write_npy(path: Path, array: Any) -> None:
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
+    """Several numpy arrays by name, uncompressed, such as pca.npz."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -26,7 +31,10 @@ def write_npz(path: Path, **arrays: Any) -> None:
 
 
 def write_torch(path: Path, content: Any) -> None:
-    """`torch.save` through a buffer: given a path it would write the path's name into the bytes."""
+    """Tensors in plain containers, by `torch.save`.
+
+    It goes through a buffer because `torch.save` writes the name of a path that it is given into the file.
+    """
     import torch
 
     buffer = io.BytesIO()

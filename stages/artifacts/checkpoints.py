@@ -1,4 +1,4 @@
-"""checkpoint.pt: {"network": state of the backbone, "optimizer": state of its SGD}, on the CPU."""
+"""checkpoint.pt: {"network": state_dict of the backbone, "optimizer": state_dict of its SGD}, tensors on the CPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from stages.parameters.model import ModelParams
 
 
 def build(model: ModelParams, dropout: float = 0.5) -> Backbone:
-    """The backbone that `model` describes, its weights not yet set."""
+    """The backbone that `model` describes; `restore` or `initialise` sets its weights."""
     return Backbone(model.architecture, sobel=model.sobel, input=model.input, width=model.width, dropout=dropout)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; only tensors and plain containers are read from the file."""
+    """The content of a checkpoint. The file can hold tensors and plain containers only, so reading it runs no code.
+
+    Raises:
+        Refusal: it is missing, damaged, or no checkpoint.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -32,14 +36,26 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def for_features(model: ModelParams, path: Path, device: torch.device) -> Backbone:
-    """The network of a checkpoint, ready to give features and no longer to be trained."""
+    """The network of a checkpoint on `device`, for features alone: it can no longer be trained.
+
+    Raises:
+        Refusal: the checkpoint cannot be read, or is of another network than `model`.
+    """
     network = build(model)
     restore(network, load(path)["network"], path)
     return place(fold(network.eval()), device)
 
 
 def restore(network: Backbone, state: dict[str, Any], path: Path) -> None:
-    """Puts a checkpoint's weights into a network of the same shape."""
+    """Puts a checkpoint's weights into a network.
+
+    Args:
+        state: the checkpoint's "network".
+        path: where it comes from, for the refusal.
+
+    Raises:
+        Refusal: names or shapes of the weights differ from the network's.
+    """
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

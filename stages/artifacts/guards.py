@@ -1,4 +1,4 @@
-"""What the guard of a pruned epoch records, and why it is asked to compute."""
+"""Why the guard of a pruned epoch is asked to compute: which of the files and keys that it records has changed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from stages.parameters.run import run_params_class
 
 
 def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
-    """Why a pruned epoch would have to be computed again, and the way out, in one line.
+    """Why DVC wants to compute a pruned epoch again, and what to do, in one line.
 
     Args:
-        values: the run's parameters that now hold.
+        values: the run's current parameters, nested as in params.yaml.
     """
     folder = root / epoch_folder(run, epoch)
     entry = pruned_record(folder)
@@ -50,7 +50,12 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
 
 
 def changed_key(entry: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first key that differs from the guard's record: its name, the recorded value, the one that now holds."""
+    """The first key that differs from the guard's record: its name, its recorded and its current value; else None.
+
+    Args:
+        entry: the guard's entry in dvc.lock.
+        values: the run's current parameters, nested as in params.yaml.
+    """
     recorded = {key: value for params in entry.get("params", {}).values() for key, value in params.items()}
     for key, before in recorded.items():
         now = lookup(values, key) if has(values, key) else None

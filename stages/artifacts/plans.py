@@ -1,7 +1,7 @@
-"""dvc.yaml of an epoch as it lies there: which stages it plans, and which keys each of them tracks.
+"""The dvc.yaml of an epoch as it is on disk: which stages it plans, and which parameter keys each of them tracks.
 
-A recorded epoch keeps its dvc.yaml, since DVC would compute it again under another: so it may hold fewer stages, and
-track fewer keys, than are declared today.
+A recorded epoch keeps its dvc.yaml, because DVC would compute the epoch again under a new one. So the file may hold
+fewer stages, and track fewer keys, than are declared today.
 """
 
 from __future__ import annotations
@@ -32,17 +32,22 @@ def planned_stages(folder: Path) -> dict[str, Any] | None:
 
 
 def tracked_keys(stage: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of params files that a stage of a dvc.yaml depends on."""
+    """The keys of all params files that a stage depends on.
+
+    Args:
+        stage: its entry in a dvc.yaml.
+    """
     for params in stage.get("params", []):
         for keys in params.values() if isinstance(params, dict) else ():
             yield from keys
 
 
 def untracked(stages: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that the stages of a dvc.yaml depend on today and do not track, and that no longer have their default.
+    """Keys that a dvc.yaml should track and does not: declared since it was written, and no longer at their default.
 
     Args:
-        values: the run's parameters that now hold.
+        stages: the stages of the dvc.yaml, by name.
+        values: the run's current parameters, nested as in params.yaml.
     """
     for name, stage in stages.items():
         if name != PRUNED and name in declared():
@@ -50,7 +55,11 @@ def untracked(stages: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[
 
 
 def fits(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
-    """Whether a dvc.yaml plans an epoch as the parameters ask for: with a clustering of its own, or without."""
+    """Whether a dvc.yaml plans a clustering for an epoch exactly if `cluster.every` asks for one.
+
+    Args:
+        stages: the stages of the dvc.yaml, by name.
+    """
     anew = clustered_epoch(params, epoch) == epoch
     if PRUNED in stages:
         outs = {out if isinstance(out, str) else next(iter(out)) for out in stages[PRUNED].get("outs", [])}
@@ -61,14 +70,15 @@ def fits(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
 
 
 def recorded_plans(root: Path, params: RunParams) -> Plans:
-    """The finished epochs that hold fewer stages than are declared today, and which those are."""
+    """The finished epochs that were recorded with fewer stages than are declared today, and the stages that they have."""
     found = {}
     whole = set(whole_epochs(root / run_folder(params.run)))
     for epoch in (epoch for epoch in own_epochs(params) if epoch in whole):
         folder = root / epoch_folder(params.run, epoch)
         lock = (folder / LOCK).read_bytes()
         declared = [node.stage for node in epoch_nodes(params, epoch)]
-        # Only a record that lacks one needs its plan to tell whether it is still to come.
+        # Where a stage is not recorded, dvc.yaml tells whether it is planned and still to come. Looking for its name
+        # in the text first saves parsing both files of most epochs.
         if not all(f"\n  {stage}:\n".encode() in lock for stage in declared):
             stages = planned_stages(folder)
             if stages is not None and PRUNED not in stages and not set(declared) <= set(stages):

@@ -1,6 +1,7 @@
-"""dvc.lock files as they are read without DVC: what was made, from what, and which epochs are pruned.
+"""Reads dvc.lock files without DVC: what was made and from what, and which epochs are pruned.
 
-DVC rewrites them in place, so a kill can cut one short; the one before it is kept beside.
+DVC rewrites a dvc.lock in place, so a kill can cut it short. The pipeline therefore keeps the one before as
+`names.PREVIOUS_LOCK` in the same folder.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from stages.dag.names import LOCK, PREVIOUS_LOCK
 from stages.dag.nodes import PRUNED
 
 GUARD_COMMAND = f"python -m stages.{PRUNED} ."
+"""Command of a guard in dvc.yaml and dvc.lock."""
 
 
 def pruned_record(folder: Path) -> dict[str, Any] | None:
-    """The guard's entry in an epoch's dvc.lock; None where the epoch is not pruned."""
-    # Only what mentions a guard is parsed: most epochs of most runs have none.
+    """The guard's entry in the dvc.lock of an epoch's folder; None where the epoch is not pruned."""
+    # Files that do not mention a guard, as most, are not parsed.
     if not any(mentions_guard(folder / name) for name in (LOCK, PREVIOUS_LOCK)):
         return None
     return recorded_stages(folder).get(PRUNED)
@@ -38,7 +40,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def mentions_guard(path: Path) -> bool:
-    """Whether a dvc.yaml or dvc.lock holds a guard."""
+    """Whether a dvc.yaml or dvc.lock holds a guard; False where it cannot be read."""
     try:
         return GUARD_COMMAND.encode() in path.read_bytes()
     except OSError:
@@ -46,7 +48,7 @@ def mentions_guard(path: Path) -> bool:
 
 
 def recorded_stages(folder: Path) -> dict[str, Any]:
-    """What a folder's dvc.lock records, or the kept one where it is cut short; by stage."""
+    """The entries of a folder's dvc.lock by stage, or of the previous one where it is cut short; {} without either."""
     if not (folder / LOCK).exists():
         return {}
     found = whole_lock(folder)
@@ -54,26 +56,26 @@ def recorded_stages(folder: Path) -> dict[str, Any]:
 
 
 def whole_lock(folder: Path) -> dict[str, Any] | None:
-    """The stages of a folder's dvc.lock, or None where it is cut short."""
+    """The entries of a folder's dvc.lock by stage, or None where it is cut short."""
     lock, previous = folder / LOCK, folder / PREVIOUS_LOCK
     stages = readable_lock(lock)
-    # What is left may be a valid lock of fewer files: then it is the beginning of the kept one.
+    # A lock that is cut short may still be valid, with fewer files: then the previous one begins with the same bytes.
     if stages is None or not previous.exists() or previous.stat().st_size <= lock.stat().st_size:
         return stages
     return None if previous.read_bytes().startswith(lock.read_bytes()) else stages
 
 
 def readable_lock(path: Path) -> dict[str, Any] | None:
-    """The stages of a dvc.lock, or None where it is missing or cut short."""
+    """The entries of the file `path` by stage, or None where it is missing or no whole dvc.lock."""
     try:
         text = path.read_bytes()
         content = parse_generated(text)
     except Exception:
-        # Whatever a damaged file holds in place of a lock: no YAML, a key that is no scalar, a node within itself.
+        # A damaged file may hold anything: no YAML, a key that is no scalar, a node that contains itself.
         return None
     if not text.endswith(b"\n") or not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
         return None
-    # Cut at the end of a line it is valid YAML still, which DVC refuses with a traceback.
+    # A file that was cut at the end of a line is still valid YAML, but DVC fails on it with a traceback.
     return content["stages"] if all(map(_whole, content["stages"].values())) else None
 
 

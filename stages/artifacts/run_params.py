@@ -1,4 +1,4 @@
-"""params.yaml of a run, which every stage of it reads."""
+"""The params.yaml of a run: made by the stage `resolve`, read by all its other stages."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from stages.parameters.differences import as_values
 
 
 def load_run_params(folder: Path) -> RunParams:
-    """The resolved parameters in a run's folder.
+    """The resolved parameters in a run's folder, data/runs/NAME.
 
     Raises:
-        Refusal: the run has not begun, or its parameters cannot be read.
+        Refusal: the run has not begun, or its parameters are missing, damaged or not valid.
     """
     path = folder / PARAMS
     command = f"`python -m pipeline run --run {folder.name}`"
@@ -42,6 +42,6 @@ def load_run_params(folder: Path) -> RunParams:
 
 
 def render(params: RunParams) -> bytes:
-    """The content of a run's params.yaml."""
+    """The content of a run's params.yaml; equal parameters give equal bytes."""
     head = "# Made by the stage `resolve` from the root's params.yaml: edit that one.\n"
     return (head + yaml.safe_dump(as_values(params), sort_keys=False)).encode()

@@ -1,4 +1,4 @@
-"""Parquet tables: equal frames give equal bytes; what cannot be read is refused in one line."""
+"""Parquet tables in pandas: equal frames give equal bytes, and what cannot be read is refused in one line."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from stages.artifacts.writing import space_told, write_bytes
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A whole table, or the `columns` of it.
+
+    Raises:
+        Refusal: the file is missing or cannot be read.
+    """
     import pandas as pd
 
     with readable(path):
@@ -28,7 +33,11 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turns what pyarrow says of a missing or damaged file into a refusal that names the remedy."""
+    """A context for reading `path` with pyarrow.
+
+    Raises:
+        Refusal: the file is missing or cannot be read; in place of pyarrow's own error.
+    """
     from pyarrow import ArrowException
 
     try:
@@ -41,14 +50,22 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def write_parquet(path: Path, frame: Any) -> None:
-    """A pandas DataFrame as parquet; equal frames give equal bytes."""
+    """Writes a pandas DataFrame without its index.
+
+    Raises:
+        OutOfSpace: the disk is full.
+    """
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_bytes(path, buffer.getbuffer())
 
 
 def write_frames(path: Path, frames: Iterable[Any]) -> None:
-    """pandas DataFrames of the same columns as one parquet, a row group each, written as they come."""
+    """Writes pandas DataFrames of the same columns and dtypes as one table, each as a row group when it comes.
+
+    Raises:
+        OutOfSpace: the disk is full.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

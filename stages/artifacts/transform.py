@@ -1,4 +1,4 @@
-"""pca.npz: the transform of an epoch's features, which applies to new images too."""
+"""pca.npz: the PCA and whitening that was fitted to the features of an epoch, and that new images go through too."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from stages.method.whitening import PCAWhitening
 
 
 def save(path: Path, pca: PCAWhitening) -> None:
+    """Writes a pca.npz, an array for each attribute of `PCAWhitening`.
+
+    Raises:
+        OutOfSpace: the disk is full.
+    """
     write_npz(
         path,
         mean=pca.mean,
@@ -24,9 +29,13 @@ def save(path: Path, pca: PCAWhitening) -> None:
 
 
 def read(path: Path) -> PCAWhitening:
-    """The transform in a pca.npz."""
+    """The transform in a pca.npz.
+
+    Raises:
+        Refusal: the file is missing or cannot be read.
+    """
     try:
-        # Opened here: numpy leaves a damaged file open.
+        # Opened here, because numpy does not close a file that turns out to be damaged.
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return PCAWhitening(
                 file["mean"],
