@@ -70,7 +70,7 @@ def fits(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
 
 
 def recorded_plans(root: Path, params: RunParams) -> Plans:
-    """The finished epochs that were recorded with fewer stages than are declared today, and the stages that they have."""
+    """The finished epochs that have fewer stages than are declared today, and which stages they have."""
     found = {}
     whole = set(whole_epochs(root / run_folder(params.run)))
     for epoch in (epoch for epoch in own_epochs(params) if epoch in whole):

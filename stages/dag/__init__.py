@@ -1,4 +1,5 @@
-"""What stages there are, where each stands, and what it reads, writes and is tuned by.
+"""Which stages there are, which files each reads and writes, and which parameters it depends on.
 
-`declared` holds one declaration each, found by walking that package; `graph` puts them at the places of a run.
+`declared` holds one declaration per stage. `graph` makes from them the stages of a data set and of a run, folder by
+folder. `names` draws the tree on disk. Nothing here runs a stage or opens an artifact.
 """

@@ -1,4 +1,4 @@
-"""Which epochs a run has, and how their numbers are told."""
+"""The epochs of a run, as its parameters ask for them and as they lie on disk."""
 
 from __future__ import annotations
 
@@ -10,31 +10,38 @@ from stages.parameters.run import RunParams
 
 
 def clustered_epoch(params: RunParams, epoch: int) -> int:
-    """The epoch whose clustering `epoch` trains on (`cluster.every`, section 3.4)."""
+    """The epoch whose clustering `epoch` trains on: itself, or an earlier one (`cluster.every`, section 3.4)."""
     return epoch - (epoch - params.start - 1) % params.cluster.every
 
 
 def own_epochs(params: RunParams) -> range:
-    """The epochs that this run trains: all, or those after the one that it branched from."""
+    """The numbers of the epochs that this run trains: from 1, or after the epoch that it branched from."""
     return range(params.start + 1, params.epochs + 1)
 
 
 def epochs_with(run: Path, name: str) -> list[int]:
-    """Epochs of the run in the folder `run` that hold a file or folder `name`, in order; 0 is the initialised network.
+    """Sorted numbers of the epochs whose folder holds a file or folder `name`; 0 is the initialised network.
 
-    What else lies in the folder of epochs, such as a copy that a user made of one, is none.
+    Other folders in epochs/, such as a user's copy 0003.bak, do not count.
+
+    Args:
+        run: the run's folder, data/runs/NAME.
     """
     folders = (folder for folder in (run / "epochs").glob("*") if folder.name.isdecimal() and len(folder.name) >= 4)
     return sorted(int(folder.name) for folder in folders if (folder / name).exists())
 
 
 def epochs_with_checkpoint(run: Path) -> list[int]:
-    """Epochs that a branch can start from."""
+    """Sorted numbers of the epochs that a branch can start from.
+
+    Args:
+        run: the run's folder, data/runs/NAME.
+    """
     return epochs_with(run, CHECKPOINT)
 
 
 def spans(epochs: Iterable[int]) -> str:
-    """Sorted numbers for people: "0, 50, 98 to 100"."""
+    """Sorted numbers as a text such as "0, 50, 98 to 100"; "none" where there are none."""
     parts: list[list[int]] = []
     for epoch in epochs:
         if parts and epoch == parts[-1][-1] + 1:

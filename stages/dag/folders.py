@@ -1,4 +1,4 @@
-"""Where a data set, a run and its epochs lie.
+"""The folders of a data set, a run and its epochs.
 
 Paths are relative to the project's root, with forward slashes.
 """
@@ -16,19 +16,26 @@ IMAGES = "data/images"
 
 
 def dataset_folder(dataset: str) -> str:
+    """Folder of the data set named `dataset`."""
     return f"{IMAGES}/{dataset}"
 
 
 def run_folder(run: str) -> str:
+    """Folder of the run named `run`."""
     return f"{RUNS}/{run}"
 
 
 def epoch_folder(run: str, epoch: int | Literal["final"]) -> str:
+    """Folder of an epoch, or of the clustering of the finished network ("final")."""
     return f"{run_folder(run)}/final" if epoch == "final" else f"{run_folder(run)}/epochs/{epoch:04d}"
 
 
 def find_root(start: Path) -> Path:
-    """The project's root: the closest folder at or above `start` that DVC was set up in."""
+    """The project's root: the closest folder at or above `start` that holds .dvc and params.yaml.
+
+    Raises:
+        Refusal: there is none.
+    """
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / ".dvc").is_dir() and (folder / PARAMS).is_file():
             return folder

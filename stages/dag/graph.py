@@ -1,4 +1,4 @@
-"""The stages of a data set and of a run: each declaration put at the places where it stands.
+"""The nodes of a data set and of a run: each declared stage in every folder in which it stands, with its paths.
 
 `run_nodes` lists a whole run in the order in which it is computed.
 """
@@ -23,15 +23,16 @@ DEMO = "demo"
 """The run that the root's own stage pulls."""
 
 Plans = Mapping[int, Collection[str]]
-"""Epochs that hold these stages alone, since they were recorded before the others were declared."""
+"""By epoch, the names of its stages, for epochs that were recorded when fewer stages were declared."""
 
 
 @dataclass(frozen=True)
 class _Spot:
-    """A folder in which stages stand, and what it is seen from there.
+    """A folder in which stages stand.
 
     Attributes:
-        where: the epoch, or "final"; None outside of epochs.
+        folder: relative to the project's root.
+        where: number of the epoch, or "final"; None outside of epochs.
     """
 
     folder: str
@@ -40,10 +41,11 @@ class _Spot:
 
     @property
     def epoch(self) -> int | None:
+        """Number of the epoch, N + 1 for final/ of N epochs."""
         return self.params.epochs + 1 if self.where == "final" else self.where
 
     def sources(self, of: Source) -> list[str]:
-        """The folders that a source names, seen from here; none where there is nothing of that kind."""
+        """The folders whose files a stage in this folder reads; none where nothing fits `of`."""
         params = self.params
         if of == "here":
             return [self.folder]
@@ -81,14 +83,17 @@ def _node(stage: Stage, spot: _Spot) -> Node:
             deps[role] = paths[0]
     prefix = "" if spot.folder == "." else f"{spot.folder}/"
     outs = {role: Out(f"{prefix}{write.name}", write.kind) for role, write in stage.writes.items()}
-    # `init` makes what epoch 1 starts from.
+    # `init` stands in the run's folder and makes the network of epoch 0.
     epoch = 0 if stage.place == "start" else spot.epoch
     return Node(spot.folder, stage.name, deps, outs, keys_of(stage.name), epoch, spot.params.run, several)
 
 
 @cache
 def keys_of(name: str) -> tuple[str, ...]:
-    """Keys of the run's params.yaml that a stage depends on; none where it reads the root's, or no parameter."""
+    """Dotted keys of the run's params.yaml that a stage depends on, such as train.lr; its revision comes last.
+
+    None for a stage that reads the root's params.yaml, or no parameter at all.
+    """
     stage = declared()[name]
     if stage not in of_runs():
         return ()
@@ -97,13 +102,17 @@ def keys_of(name: str) -> tuple[str, ...]:
 
 
 def guard_keys(recorded: Collection[str]) -> list[str]:
-    """Keys that the stages of a pruned epoch depend on today; `recorded` ones tell which stages it had."""
+    """The keys that the stages of a pruned epoch depend on today.
+
+    Args:
+        recorded: keys in the guard's record; the revisions among them tell which stages the epoch had.
+    """
     stages = (stage.name for stage in of_runs() if f"revision.{stage.name}" in recorded)
     return [key for name in stages for key in keys_of(name)]
 
 
 def dataset_nodes(dataset: DatasetParams) -> list[Node]:
-    """The stages of a data set, in order."""
+    """The stages of a data set, in the order of computation."""
     folder = dataset_folder(dataset.name)
     drawn = dataset.generate is not None
     nodes = []
@@ -121,7 +130,11 @@ def _nodes(spot: _Spot, places: Iterable[Place]) -> list[Node]:
 
 
 def epoch_nodes(params: RunParams, epoch: int, plans: Plans | None = None) -> list[Node]:
-    """The stages of an epoch; without reclustering (`cluster.every`) those of training alone."""
+    """The stages of an epoch, in order; in one that does not cluster anew (`cluster.every`), those of training alone.
+
+    Args:
+        plans: epochs that were recorded with fewer stages than are declared today.
+    """
     anew: tuple[Place, ...] = ("clustering", "clustered epoch") if clustered_epoch(params, epoch) == epoch else ()
     nodes = _nodes(_Spot(epoch_folder(params.run, epoch), params, epoch), (*anew, "epoch"))
     planned = (plans or {}).get(epoch)
@@ -129,20 +142,21 @@ def epoch_nodes(params: RunParams, epoch: int, plans: Plans | None = None) -> li
 
 
 def final_nodes(params: RunParams) -> list[Node]:
-    """The clustering of the finished network."""
+    """The stages of final/, which cluster the features of the finished network."""
     return _nodes(_Spot(epoch_folder(params.run, "final"), params, "final"), ["clustering"])
 
 
 def start_nodes(params: RunParams) -> list[Node]:
-    """The stages of a run before its epochs, `resolve` the first."""
+    """The stages in a run's folder before its epochs, `resolve` first; a branch has no `init`."""
     places: list[Place] = ["run"] if params.branch else ["run", "start"]
     return _nodes(_Spot(run_folder(params.run), params), places)
 
 
 def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
-    """The stages of a run after its epochs.
+    """The stages in a run's folder after its epochs.
 
-    The first of them depends on whatever nothing else reads, so that `dvc repro` of the run's folder makes it too.
+    The first of them also depends on every output of an epoch that no stage reads. Without that, `dvc repro` of the
+    run's folder would not make it.
     """
     nodes = _nodes(_Spot(run_folder(params.run), params), ["end"])
     loose = {stage.name for stage in of_epochs() if nothing_reads(stage)}
@@ -165,17 +179,17 @@ def unfinished_node(params: RunParams) -> Node:
 
 
 def root_nodes(params: RunParams) -> list[Node]:
-    """The stages of the root's dvc.yaml, which are of the demo alone."""
+    """The stages of the root's dvc.yaml; there are some for the demo alone."""
     return _nodes(_Spot(".", params), ["project"]) if params.run == DEMO else []
 
 
 def run_nodes(
     params: RunParams, guards: Mapping[int, Node] | None = None, plans: Plans | None = None
 ) -> Iterator[Node]:
-    """All stages of a run but its data set's, in the order in which they are computed.
+    """All stages of a run without those of its data set, in the order in which they are computed.
 
     Args:
-        guards: the one node of each epoch that is pruned.
+        guards: by epoch, the guard that stands in place of the stages of a pruned one.
         plans: epochs that were recorded with fewer stages than are declared today.
     """
     guards = guards or {}
@@ -188,13 +202,15 @@ def run_nodes(
 
 
 def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: bool, plans: Plans | None = None) -> Node:
-    """The guard that stands for an epoch without its large artifacts.
+    """The guard that stands in place of the stages of an epoch whose large artifacts are gone.
 
-    It depends on every key that any stage up to its end is tuned by.
+    It depends on the keys of all stages that led to its artifacts, in earlier epochs too, so that DVC notices a
+    change of any of them.
 
     Args:
-        network: whether the epoch before still has the checkpoint that this one was made from.
-        checkpoint: whether this one keeps its own, for a next epoch that is whole.
+        network: whether the epoch before still has the checkpoint that this one started from.
+        checkpoint: whether this one keeps its own checkpoint, which a next epoch that is whole starts from.
+        plans: epochs that were recorded with fewer stages than are declared today.
     """
     nodes = epoch_nodes(params, epoch, plans)
     folder = nodes[0].folder

@@ -1,12 +1,12 @@
-"""Every name on disk, once.
+"""The names of the files and folders that the pipeline writes, each once.
 
 data/images/<dataset>/
-  pictures/                drawn ones (the demo's)
+  pictures/                only where they are generated, as the demo's
   pixels.zarr              uint8, one dimension: every picture whole, row-major HWC, one after the other
   manifest.parquet         image, path (bytes), label (-1 unknown), chunk, offset, height, width, sha256
   rejected.parquet         path, reason
   pack.json                counts, size, classes, digests: what every later stage depends on
-  listing.json             digest of the folder's listing when it was packed (not tracked)
+  listing.json             digest of the folder's listing when it was packed (not tracked by DVC)
 data/runs/<run>/
   params.yaml              the run's resolved parameters
   epochs/0000/checkpoint.pt   the initialised network; of a branch, what it starts from, with branch.json
@@ -17,7 +17,7 @@ data/runs/<run>/
   history.csv              a row an epoch, the last for final/
   summary.json             the measures that two runs are compared by
   figures/                 curves.png, clusters.png
-  timings.csv  log.txt     not tracked
+  timings.csv  log.txt     not tracked by DVC
 """
 
 from __future__ import annotations
@@ -52,4 +52,4 @@ LOG = "log.txt"
 PLAN = "dvc.yaml"
 LOCK = "dvc.lock"
 PREVIOUS_LOCK = ".dvc.lock.previous"
-"""The dvc.lock before its last change, since DVC rewrites it in place."""
+"""Copy of dvc.lock from before its last change: DVC rewrites it in place, and a kill can cut it short."""

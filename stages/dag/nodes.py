@@ -1,4 +1,4 @@
-"""A node is one stage in one folder, with the paths that it reads and writes there.
+"""A node: one stage in one folder, with the paths that it reads and writes.
 
 Paths are relative to the project's root, with forward slashes.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from stages.dag.stage import Kind
 
 PRUNED = "pruned"
-"""The one stage of an epoch whose large artifacts are gone; see `stages.pruned`."""
+"""Name of the guard: the only stage of an epoch whose large artifacts are gone; see `stages.pruned`."""
 
 
 UNFINISHED = "unfinished"
@@ -19,7 +19,11 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Out:
-    """An artifact; `kept` ones survive a rerun whatever their kind: those of a pruned epoch."""
+    """An output.
+
+    Attributes:
+        kept: whether DVC leaves it in place before it runs the stage, whatever its kind; so in a pruned epoch.
+    """
 
     path: str
     kind: Kind = "cached"
@@ -28,14 +32,15 @@ class Out:
 
 @dataclass(frozen=True)
 class Node:
-    """One stage of one folder.
+    """One stage in one folder.
 
     Attributes:
-        deps, outs: by the role that each plays.
-        keys: of the run's params.yaml that it depends on, its own revision among them.
-        epoch: number of the epoch; N + 1 for final/, 0 for `init`; None outside of epochs.
-        run: None for the stages of a data set.
-        several: dependencies of one role on many files.
+        deps: path of each input, by its role in the stage's declaration.
+        outs: each output, by its role.
+        keys: dotted keys of the run's params.yaml that it depends on, its revision included.
+        epoch: number of the epoch; N + 1 in final/ of N epochs, 0 for `init`, None elsewhere.
+        run: name of the run; None for the stages of a data set.
+        several: paths of the inputs that share a role, such as the metrics of all epochs.
     """
 
     folder: str
@@ -49,16 +54,19 @@ class Node:
 
     @property
     def id(self) -> str:
+        """Folder and stage, such as data/runs/demo/epochs/0001:train."""
         return f"{self.folder}:{self.stage}"
 
     @property
     def in_epoch(self) -> bool:
-        """Whether it stands in one of the run's epochs, not in final/ nor in the run's folder."""
+        """Whether it belongs to an epoch that the run trains: not to final/, and not to the run's own folder."""
         return bool(self.epoch) and not self.in_final
 
     @property
     def in_final(self) -> bool:
+        """Whether it belongs to the clustering of the finished network."""
         return self.folder.endswith("/final")
 
     def all_deps(self) -> list[str]:
+        """Paths of all inputs, those that share a role last."""
         return [*self.deps.values(), *(path for paths in self.several.values() for path in paths)]

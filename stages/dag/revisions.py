@@ -1,4 +1,4 @@
-"""REVISION of each stage module: raised when its results change, so that they are made again."""
+"""REVISION of each stage's module: a number that is raised when its results change, so that they are made again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from stages.dag.declared import of_runs
 
 
 def revised_stages() -> tuple[str, ...]:
-    """Stages of a run whose module holds a REVISION, in order."""
+    """Names of the stages of a run whose module has a REVISION, in the order of computation."""
     return tuple(stage.name for stage in of_runs() if stage.revised)
 
 
 def revision_of(stage: str) -> int:
-    """REVISION of a stage module, read from its source so that nothing heavy is imported."""
+    """REVISION in stages/STAGE.py, read from the source, since importing a stage would load torch.
+
+    Raises:
+        AssertionError: the module has none.
+    """
     tree = ast.parse((Path(stages.__path__[0]) / f"{stage}.py").read_text(encoding="utf-8"))
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "REVISION":
@@ -24,5 +28,5 @@ def revision_of(stage: str) -> int:
 
 
 def revisions() -> dict[str, int]:
-    """REVISION of every stage of a run that has one."""
+    """REVISION of every stage in `revised_stages`, by name."""
     return {stage: revision_of(stage) for stage in revised_stages()}

@@ -1,4 +1,4 @@
-"""How a stage is declared: where it stands, what it reads and writes there, and which keys it depends on."""
+"""What the declaration of a stage says: where it stands, what it reads and writes, and which keys it depends on."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ Place = Literal[
 ]
 """Where a stage stands, in the order of computation:
 
-drawn data set    data/images/NAME, where the pictures are generated
+drawn data set    data/images/NAME, if its pictures are generated
 data set          data/images/NAME
 run               data/runs/NAME, before its epochs
-start             the same, of a run that is no branch
-clustering        final/, and each epochs/NNNN that clusters anew (`cluster.every`)
-clustered epoch   each epoch that clusters anew
-epoch             each epoch of a run
-guard             in place of stages that cannot run: of a pruned epoch, or those to come
+start             data/runs/NAME, before its epochs, unless the run is a branch
+clustering        each data/runs/NAME/epochs/NNNN that clusters anew (`cluster.every`), and data/runs/NAME/final
+clustered epoch   each data/runs/NAME/epochs/NNNN that clusters anew
+epoch             each data/runs/NAME/epochs/NNNN
+guard             in place of stages that cannot run: those of a pruned epoch, or those still to come
 end               data/runs/NAME, after its epochs
-project           the root, by hand, for the demo alone
+project           the project's root, for the demo alone; that dvc.yaml is written by hand
 """
 
 Source = Literal[
     "here", "drawn", "data set", "run", "before", "clustered", "anew", "previous", "last", "final", "epochs"
 ]
-"""Whose file a stage reads, seen from where it stands:
+"""The folder whose file a stage reads:
 
-here        its own folder
-drawn       its own folder, where the pictures are generated; else nothing
-data set    the run's pictures
-run         the run's folder
-before      the epoch before
-clustered   the epoch whose clustering this one trains on: itself, or an earlier one
-anew        its own folder, where the epoch clusters anew; else nothing
-previous    the clustering before this one; nothing at the first
-last        the run's last epoch
-final       the clustering of the finished network
-epochs      every epoch that the run trains
+here        its own
+drawn       its own, if the data set's pictures are generated; else the stage does not read that file
+data set    that of the run's data set
+run         that of the run
+before      that of the epoch before
+clustered   that of the epoch whose clustering this epoch trains on: itself, or an earlier one
+anew        its own, if the epoch clusters anew; else the stage does not read that file
+previous    that of the previous epoch that clustered anew; at the first clustering the stage does not read that file
+last        that of the run's last epoch
+final       final/, the clustering of the finished network
+epochs      those of all epochs that the run trains, a file in each
 """
 
 Kind = Literal["cached", "large", "persistent", "metrics"]
-"""`large` artifacts stay outside DVC's cache, `persistent` ones also survive a rerun, `metrics` are shown by DVC."""
+"""How DVC keeps an output: in its cache (`cached`); outside of it (`large`); outside of it and in place until a rerun
+has replaced it (`persistent`); in its cache and shown by `dvc metrics` (`metrics`)."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """An input: the name of a file or folder, and whose it is."""
+    """An input: the name of a file or folder, and the folder that holds it."""
 
     name: str
     of: Source = "here"
@@ -66,15 +67,17 @@ class Write:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: the module stages/NAME.py with a function of that name.
+    """The declaration of one stage, which is the function NAME in stages/NAME.py.
 
     Attributes:
         name: also its name in dvc.yaml and on the command line.
-        description: one line, which DVC shows.
-        reads, writes: by the role that each plays, which is how the stage asks for it.
-        keys: the class of its parameters; every leaf of it is a key that DVC tracks.
-        root_keys: keys of the root's params.yaml, for stages that read that one; {dataset} and {run} are filled in.
-        revised: whether its module has a REVISION, raised when its results change.
+        description: one line, which goes into dvc.yaml.
+        reads: its inputs by role; the stage asks for the path of one by `job.input(role)`.
+        writes: its outputs by role; the stage asks where to write one by `job.output(role)`.
+        keys: the class of its parameters, which is the class of `job.params`; DVC tracks each leaf by its own key.
+        root_keys: keys of the root's params.yaml, for a stage that reads that file; {dataset} and {run} stand for the
+            names.
+        revised: whether its module has a REVISION, which is raised when its results change.
     """
 
     name: str

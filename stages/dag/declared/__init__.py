@@ -1,4 +1,7 @@
-"""One declaration a stage, each in the module of its name; in the order in which they are computed."""
+"""One declaration per stage, each in a module of the stage's name, found by walking this package.
+
+A new stage is declared by a new module here; no list has to be extended.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ from stages.dag.names import CHECKPOINT
 from stages.dag.stage import Place, Stage
 
 _MADE_BEFORE = ("here", "drawn", "clustered", "anew", "run")
-"""Sources whose file a stage of the same folder makes."""
+"""Sources of a `Read` that are, or may be, another stage's output in the same folder."""
 
 _EPOCH_PLACES = ("clustering", "clustered epoch", "epoch")
 
 
 def names() -> list[str]:
-    """The names of all stages, in alphabetical order; no declaration is imported for it."""
+    """The names of all stages in alphabetical order, from the names of the modules: none of them is imported."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 @cache
 def declared() -> dict[str, Stage]:
-    """Every stage by its name, in the order of computation: by place, and after those whose files it reads."""
+    """Every stage by its name, in the order of computation: by place, then each after the stages that it reads from."""
     found = {name: importlib.import_module(f"{__name__}.{name}").STAGE for name in names()}
     writers: dict[str, set[str]] = {}
     for name, stage in found.items():
@@ -56,12 +59,12 @@ def of_epochs() -> list[Stage]:
 
 
 def of_runs() -> list[Stage]:
-    """Every stage that a run's own params.yaml tunes, in order."""
+    """The stages that depend on keys of a run's own params.yaml, in order."""
     places = ("start", *_EPOCH_PLACES, "end")
     return [stage for stage in declared().values() if stage.place in places]
 
 
 def nothing_reads(stage: Stage) -> bool:
-    """Whether no stage reads what this one makes: then `export` depends on it, or nothing would ask for it."""
+    """Whether no stage reads any of its outputs. `export` then depends on them, or `dvc repro` would not make them."""
     made = {write.name for write in stage.writes.values()}
     return not any(read.name in made for other in declared().values() for read in other.reads.values())

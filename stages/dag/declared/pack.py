@@ -10,7 +10,7 @@ STAGE = Stage(
     place="data set",
     reads={"pictures": Read(PICTURES, of="drawn")},
     writes={
-        # Kept until its successor is whole: the source may be gone, and nothing else could make it again.
+        # The old pixels stay until the new ones are whole: the user's pictures may be gone by then.
         "pixels": Write(PIXELS, "persistent"),
         "manifest": Write(MANIFEST),
         "rejected": Write(REJECTED),

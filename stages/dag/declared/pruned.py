@@ -2,7 +2,7 @@
 
 from stages.dag.stage import Stage
 
-# What it reads and keeps is that of the epoch's stages: `stages.dag.graph.pruned_node`.
+# Its inputs and outputs are those of the epoch's stages; `stages.dag.graph.pruned_node` collects them.
 STAGE = Stage(
     "pruned",
     "an epoch whose large artifacts were dropped; it cannot be computed again",

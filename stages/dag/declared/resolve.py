@@ -12,7 +12,7 @@ STAGE = Stage(
     reads={"pack": Read(PACK, of="data set")},
     writes={"params": Write(PARAMS, "persistent")},
     keys=ResolveKeys,
-    # Sections whole: where a key of one is missing, its default holds, and DVC would fail.
+    # Whole sections and no single keys: a key may be missing there (its default holds), and DVC fails on one that is.
     root_keys=(*root_sections(), "datasets.{dataset}", "runs.{run}"),
     revised=False,
 )
