@@ -1,6 +1,6 @@
-"""Verifies the trained network and publishes it with the epoch's metrics.
+"""Verifies the trained network and publishes it with the epoch's measures.
 
-reads   trained/, clustering.json and pseudolabels.parquet (where the epoch reclustered)
+reads   trained/, clustering.json and pseudolabels.parquet (if the epoch clustered anew)
 writes  checkpoint.pt   a hard link to trained/checkpoint.pt; what the next epoch starts from
         metrics.json    the epoch's row of history.csv
 """
@@ -26,6 +26,11 @@ REVISION = 1
 
 
 def checkpoint(job: Job[ModelKeys]) -> None:
+    """Publishes what `train` wrote, once it is verified, and the epoch's metrics.
+
+    Raises:
+        Refusal: as `verify`.
+    """
     source = job.input("trained") / CHECKPOINT
     verify(load(source), build(job.params.model).state_dict(), source)
     metrics = _metrics(job)
@@ -34,7 +39,16 @@ def checkpoint(job: Job[ModelKeys]) -> None:
 
 
 def verify(content: dict[str, Any], expected: dict[str, torch.Tensor], path: Path) -> None:
-    """Refuses weights that are missing, of another shape or not finite."""
+    """Checks every weight and momentum of a checkpoint.
+
+    Args:
+        content: of the checkpoint.
+        expected: state_dict of a network as the run describes it.
+        path: of the checkpoint, for the refusal.
+
+    Raises:
+        Refusal: a weight is missing, unknown, of another shape or not finite, or a momentum is not finite.
+    """
     network = content["network"]
     if network.keys() != expected.keys():
         odd = sorted(network.keys() ^ expected.keys())[0]

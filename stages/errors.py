@@ -1,12 +1,12 @@
-"""The one kind of error that reaches a user as a single line."""
+"""The errors that reach a user as a single line on stderr and exit status 1."""
 
 
 class Refusal(Exception):
-    """Says what is wrong, names the file or key, and gives the command that helps.
+    """A message that says what is wrong, names the file or key, and gives the command that helps.
 
-    Whatever else is raised is a bug of ours and keeps its traceback.
+    Any other exception is a bug of the program and keeps its traceback.
     """
 
 
 class OutOfSpace(Refusal):
-    """The disk is full; nothing was published under a final name."""
+    """The disk is full; no unfinished file lies under its final name."""

@@ -1,4 +1,4 @@
-"""The run's results in the forms that others read: backbone weights, and the table of epochs.
+"""A run's results for use outside of the pipeline: weights of the backbone, and the table of epochs.
 
 reads   the last checkpoint.pt, each epoch's metrics.json, final/clustering.json, pack.json
 writes  model.safetensors   the backbone, without any top layer
@@ -22,13 +22,18 @@ REVISION = 2
 
 
 def export(job: Job[ModelKeys]) -> None:
+    """Writes the weights of the last checkpoint and the table of all epochs.
+
+    Raises:
+        Refusal: an input cannot be read.
+    """
     rows = [load_json(path) for path in job.inputs("metrics")]
     last = rows[-1]["epoch"] if rows else _start(job)
     rows.append(epoch_row(last + 1, clustering=load_json(job.input("clustering"))))
     write_bytes(job.output("history"), history_table(rows).to_csv(index=False).encode())
     write_json(job.output("summary"), summary(rows, load_json(job.input("pack"))["images"]))
     state = load(job.input("network"))["network"]
-    # One key: safetensors orders several at random, and equal runs must give equal bytes.
+    # All metadata under one key: safetensors writes several in random order, and equal runs must give equal bytes.
     about = {"deepcluster": json.dumps(job.params.model.model_dump(), sort_keys=True)}
     tensors = {name: value.contiguous() for name, value in state.items()}
     write_bytes(job.output("weights"), save(tensors, metadata=about))

@@ -1,7 +1,7 @@
-"""Features of the central crop of every image, by the network of the epoch before (section 3.2).
+"""Features of the central crop of every image, by the network of the epoch before (sections 3.2 and 3.4).
 
-reads   pack.json (pixels.zarr), the previous checkpoint.pt
-writes  features.zarr   (N, d), row i = image i; the last hidden layer without its ReLU
+reads   pack.json (pixels.zarr), checkpoint.pt of the epoch before
+writes  features.zarr   (N, d) float32 or float16, row i = image i; the last hidden layer before its ReLU
 """
 
 import numpy as np
@@ -21,6 +21,11 @@ REVISION = 2
 
 
 def extract(job: Job[ExtractKeys]) -> None:
+    """Writes the features chunk by chunk; after a kill it goes on behind the last whole chunk.
+
+    Raises:
+        Refusal: features are not finite or overflow float16, or this machine lacks the device.
+    """
     params = job.params
     images = job.packed()
     network = for_features(params.model, job.input("network"), device_of(params.device))
@@ -29,7 +34,7 @@ def extract(job: Job[ExtractKeys]) -> None:
     out = ChunkWriter(job.output("features"), (rows, network.dim), params.extract.dtype)
 
     def spans(chunk: int) -> list[tuple[int, int]]:
-        """First and last image of each batch of a chunk."""
+        """Start and end image of each batch of a chunk."""
         start = chunk * rows
         return [(start + a, start + b) for a, b in batches(min(rows, len(images) - start), params.extract.batch)]
 

@@ -1,6 +1,6 @@
 """Draws the demo's labelled pictures, so that the demo needs no download.
 
-writes  pictures/<class>/<number>.png
+writes  pictures/<class>/<number>.png   (H, W, 3) uint8
 """
 
 import io
@@ -19,6 +19,7 @@ REVISION = 1
 
 
 def generate(job: Job[DatasetKeys]) -> None:
+    """Draws `generate.images` pictures, class after class in turn, and writes them as PNG."""
     params = job.params.dataset.generate
     assert params is not None
     folder = job.output("pictures")
@@ -26,7 +27,7 @@ def generate(job: Job[DatasetKeys]) -> None:
         make_folder(folder / name)
 
     def draw(number: int) -> int:
-        # Each picture has a random state of its own: asking for more leaves the first as they are.
+        # Each picture has a random state of its own, so that a larger number of images adds some and changes none.
         rng = np.random.default_rng([params.seed, number])
         label = number % len(CLASSES)
         buffer = io.BytesIO()

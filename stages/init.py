@@ -1,6 +1,6 @@
-"""The initialised network, which epoch 1 starts from (section 3.2: "sampled from a Gaussian").
+"""The initialised network, from which epoch 1 starts (section 3.2: "sampled from a Gaussian distribution").
 
-writes  epochs/0000/checkpoint.pt   network; an optimizer that has made no step
+writes  epochs/0000/checkpoint.pt   the network, and {} for the optimizer, which has made no step
 """
 
 import torch
@@ -17,6 +17,7 @@ REVISION = 2
 
 
 def init(job: Job[InitKeys]) -> None:
+    """Writes a network whose weights are drawn from the stage's random state."""
     network = build(job.params.model)
     initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
     path = job.output("checkpoint")

@@ -1,8 +1,8 @@
-"""Stands for an epoch whose large artifacts were dropped (`retain`): never computes, says why it was asked to.
+"""The guard of a pruned epoch (`retain`): it stands in place of the epoch's stages, and computes nothing.
 
-DVC calls it when something that the epoch was made from differs, or when a kept file is missing. To run its
-stages again would mix old and new epochs without a word, or train for days; so it ends with status 1 and
-what can be done. All that it stands for is in the entry `pruned` of the epoch's dvc.lock.
+DVC calls it when something that the epoch was made from has changed, or when a file that was kept is missing.
+Running the epoch's stages again would silently mix old and new epochs, or train for days. So the guard says what
+changed and what can be done, and exits with status 1. Its entry in the epoch's dvc.lock records what was kept.
 """
 
 import os
@@ -20,7 +20,11 @@ from stages.runtime.report import Reporter
 
 
 def pruned() -> None:
-    """Entry of `python -m stages.pruned FOLDER`: what DVC calls. Exit status 1 in any case."""
+    """Entry of `python -m stages.pruned FOLDER`, which DVC calls.
+
+    Raises:
+        SystemExit: always; status 1, or 2 without a FOLDER.
+    """
     if len(sys.argv) != 2:
         print(f"usage: python -m stages.{PRUNED} FOLDER", file=sys.stderr)
         sys.exit(2)

@@ -24,6 +24,11 @@ BLOCK = 1 << 16
 
 
 def pseudolabel(job: Job[PseudolabelKeys]) -> None:
+    """Writes a pseudo-label for each image; shuffled over the images where `pseudolabel.permuted` asks for it.
+
+    Raises:
+        Refusal: the assignments cannot be read.
+    """
     clusters, sizes = _clusters(job)
     if job.params.pseudolabel.permuted:
         job.rng.shuffle(clusters)
@@ -32,7 +37,7 @@ def pseudolabel(job: Job[PseudolabelKeys]) -> None:
 
 
 def _clusters(job: Job[PseudolabelKeys]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """(N,) cluster of each image, and (k,) images of each cluster; of all that is N long, only the first is held."""
+    """(N,) int32 cluster of each image and (k,) int64 number of images in each cluster, read in blocks of rows."""
     path = job.input("assignments")
     sizes = np.zeros(0, np.int64)
     with readable(path), pq.ParquetFile(path) as file:

@@ -1,6 +1,6 @@
 """Resolves the root's params.yaml into the parameters of one run.
 
-reads   params.yaml of the root, pack.json (to check counts against), REVISION of each stage
+reads   params.yaml of the root, pack.json (counts to check the parameters against), REVISION of each stage
 writes  params.yaml of the run, which every other stage reads
 """
 
@@ -29,6 +29,12 @@ from stages.runtime.runner import run_stage
 
 
 def resolve(job: Job[ResolveKeys]) -> None:
+    """Writes the run's params.yaml once it is known to fit the pictures, the planned epochs and the pruned ones.
+
+    Raises:
+        Refusal: the parameters do not fit the number of images, ask for other epochs or stages than are planned, or
+            would compute a pruned epoch again.
+    """
     params = job.params.run
     packed = load_json(job.input("pack"))
     check_counts(params, packed["images"], packed["labelled"])
@@ -42,7 +48,7 @@ def resolve(job: Job[ResolveKeys]) -> None:
 
 
 def _differences(job: Job[ResolveKeys], params: RunParams) -> Iterator[str]:
-    """What the parameters ask for and the generated dvc.yaml files do not plan."""
+    """What the parameters ask for that the generated dvc.yaml files do not plan, a line each; the first at most."""
     planned = epochs_with(job.folder, PLAN)
     asked = list(own_epochs(params))
     # `run` plans an epoch when it comes, and says by `unfinished` that more are to come.
@@ -65,7 +71,7 @@ def _differences(job: Job[ResolveKeys], params: RunParams) -> Iterator[str]:
 
 
 def _refuse_pruned(job: Job[ResolveKeys], params: RunParams) -> None:
-    # The guards would stop `dvc repro` too, but by then other stages have run and written over what was there.
+    # The guards would stop `dvc repro` too, but only after stages of earlier epochs have replaced their results.
     values = as_values(params)
     for epoch in own_epochs(params):
         entry = pruned_record(job.root / epoch_folder(params.run, epoch))

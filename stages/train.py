@@ -1,8 +1,8 @@
 """Trains the network for one epoch to predict the pseudo-labels (Eq. 1, sections 3.3 and 3.4).
 
-reads   pack.json (pixels.zarr), the previous checkpoint.pt, pseudolabels.parquet
+reads   pack.json (pixels.zarr), checkpoint.pt of the epoch before, pseudolabels.parquet
 writes  trained/checkpoint.pt   network and optimizer
-        trained/steps.parquet   iteration, images, loss, correct, lr
+        trained/steps.parquet   a row a step: iteration, images, loss (mean of the batch), correct (predictions), lr
 """
 
 import math
@@ -34,13 +34,18 @@ from stages.runtime.runner import run_stage
 REVISION = 2
 
 SAVE_SECONDS = 300.0
-"""A killed epoch loses at most about this much; when it saves does not change what it computes."""
+"""Seconds between two save points, which a kill loses at most; they do not change what is computed."""
 
 CHECK_EVERY = 20
-"""Steps between looks at the losses, since a look makes a GPU wait."""
+"""Steps between two checks of the losses. A check reads them from the device, which makes a GPU wait."""
 
 
 def train(job: Job[TrainKeys]) -> None:
+    """Trains for `train.passes` draws per image; after a kill it goes on from its last save point.
+
+    Raises:
+        Refusal: a loss is not finite, the pseudo-labels are of other images, or this machine lacks the device.
+    """
     params = job.params
     settings: TrainParams = params.train
     images = job.packed()
@@ -110,11 +115,13 @@ def train(job: Job[TrainKeys]) -> None:
 
 
 def _augmented(images: PackedImages, crops: Any, i: int, image: int, size: int) -> NDArray[np.uint8]:
+    """Crop and flip number `i`, of the picture number `image`: (size, size, 3)."""
     picture = resized_crop(images[image], crops.top[i], crops.left[i], crops.height[i], crops.width[i], size)
     return picture[:, ::-1] if crops.flip[i] else picture
 
 
 def _looked_at(losses: list[Any], correct: list[Any], epoch: int, rates: list[float]) -> tuple[list[float], list[int]]:
+    """Both lists as Python numbers, read from the device; refused where a loss is not finite."""
     values = [float(loss) for loss in losses]
     for i, value in enumerate(values):
         if not math.isfinite(value):
@@ -137,7 +144,11 @@ def _save(job: Job[TrainKeys], learner: Learner, losses: list[float], correct: l
 
 
 def _resume(job: Job[TrainKeys], learner: Learner, steps: int) -> tuple[list[Any], list[Any], int]:
-    """Losses, right predictions and the number of steps done before a kill; all empty at a start."""
+    """Restores the save point of an earlier attempt, if there is one.
+
+    Returns:
+        Losses and numbers of right predictions of the steps that are done, and how many these are.
+    """
     path = job.partial.path / "savepoint.pt"
     if not path.exists():
         return [], [], 0
