@@ -1,4 +1,7 @@
-"""Orchestrates the stages: planning, running, recording in DVC, and access from pandas.
+"""What a user does with runs, a module for each command: plan, run, rerun, branch, prune and so on.
+
+Below are the rooms `cli` (command line), `results` (pandas), `retention` (pruning) and `recording` (DVC). What a
+stage computes is in `stages`. From Python:
 
 from pipeline import open_run
 run = open_run("demo")
@@ -17,7 +20,7 @@ __all__ = ["open_run"]
 
 
 def open_run(name: str, root: str | Path | None = None) -> Run:
-    """The results of a run, as far as it has come; see `pipeline.results.run.Run`.
+    """The results of a run, finished or not; see `pipeline.results.run.Run`.
 
     Args:
         name: folder name below data/runs.

@@ -1,4 +1,4 @@
-"""`plan`: writes parameters and dvc.yaml files, and computes nothing."""
+"""`plan`: writes params.yaml and the dvc.yaml files of a run, and computes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from stages.runtime.report import Reporter
 
 
 def plan(root: Path, request: Request, report: Reporter) -> Planned:
-    """Writes parameters and dvc.yaml files, and computes nothing."""
+    """Saves what is asked for in params.yaml and writes the dvc.yaml files of the data set and the run.
+
+    Raises:
+        Refusal: the request is not valid, or another process writes the run; no file is changed then.
+    """
     prepared = prepare(root, request)
     for line in prepared.lines:
         report.say(line)

@@ -17,10 +17,17 @@ from stages.runtime.report import Reporter
 
 
 def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporter) -> Freed:
-    """Prunes the finished epochs that `retain` drops; `dry`: only tells which.
+    """Prunes the finished epochs that `retain` does not keep.
+
+    Args:
+        sets: assignments such as "retain.last=3", which are saved in params.yaml.
+        dry: whether to compute only what would be freed, and change nothing.
+
+    Returns:
+        The pruned epochs and the bytes that were freed, or would be.
 
     Raises:
-        Refusal: a recorded epoch does not belong to the parameters that now hold.
+        Refusal: a key is not one of `retain`, or a recorded epoch does not fit the current parameters.
     """
     from pipeline.recording.engine import Engine
 
@@ -41,7 +48,8 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
         settings.save()
         if half_pruned_epochs(root, params):
             write_run(root, params)
-        # Guards record the run's own file, which an edit since undone may have left another.
+        # A guard records keys of the run's params.yaml, so this file must be the current one: it is not after an edit
+        # of the root's that was resolved and then undone.
         engine.execute(start_nodes(params)[:1], params)
         retention = _finished(Retention(root, params, engine.recorder), states)
         retention.settle()
@@ -49,7 +57,7 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
 
 
 def _finished(retention: Retention, states: list[NodeStatus]) -> Retention:
-    """Shows the finished epochs to `retention`, up to the first that is not."""
+    """Tells `retention` which epochs are finished, up to the first that is not."""
     for status in states:
         if status.node.in_epoch:
             if status.state != "done":

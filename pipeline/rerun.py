@@ -1,4 +1,4 @@
-"""`rerun`: one stage again, whether or not it is up to date."""
+"""`rerun`: runs one stage again, whether or not it is up to date."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from stages.runtime.report import Reporter
 def rerun(
     root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter, *, yes: bool = False
 ) -> None:
-    """Runs one stage again whether or not it is up to date; `follow`: and what depends on it."""
+    """Runs one stage of a run, or of its data set, again.
+
+    Args:
+        epoch: number of its epoch, or "final"; None for a stage outside of epochs.
+        follow: whether to run then what depends on it, too.
+        yes: for `pack`: whether to pack although recorded epochs would have to be computed again.
+
+    Raises:
+        Refusal: there is no such stage there, its epoch is pruned, or params.yaml was edited since the run was planned.
+    """
     from pipeline.recording.engine import Engine
 
     params = load_run_params(root / run_folder(run_name))
@@ -69,7 +78,14 @@ def _is_epoch(folder: str, epoch: str | None) -> bool:
 
 
 def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False) -> None:
-    """Packs a data set again, whichever runs use it."""
+    """Packs a data set again without naming a run.
+
+    Args:
+        yes: whether to pack although recorded epochs would have to be computed again.
+
+    Raises:
+        Refusal: there is no such data set, or recorded epochs would have to be computed again and `yes` is False.
+    """
     from pipeline.recording.engine import Engine
 
     params = load_dataset_params(root, dataset)

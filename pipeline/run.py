@@ -21,12 +21,19 @@ from stages.runtime.report import Reporter, duration
 
 
 def run(root: Path, request: Request, report: Reporter) -> RunParams:
-    """Computes what is not up to date, in this process, recording each stage."""
+    """Computes the stages of a run and its data set that are not up to date, in this process, and records each.
+
+    Returns:
+        The run's parameters.
+
+    Raises:
+        Refusal: the request is not valid, recorded epochs would be lost, or a stage refuses.
+    """
     from pipeline.recording.engine import Engine
 
     prepared = prepare(root, request)
     params = prepared.params
-    # From here on the run exists; what was refused before leaves no folder behind.
+    # Set only now: a request that is refused before leaves no folder behind.
     report.log = root / run_folder(params.run) / LOG
     for line in [*prepared.lines, other_threads(root, params), refuse_device(params)]:
         if line:
@@ -37,7 +44,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         prepared.settings.save()
         write_dataset(root, params.dataset, ahead=False)
         count = engine.pack(params.dataset)
-        # Pictures may have been rejected: what was checked against the listing is checked again.
+        # Checked again, now with the pictures that could be packed; `prepare` knew only how many files there are.
         packed = load_json(root / dataset_folder(params.dataset.name) / PACK)
         check_counts(params, packed["images"], packed["labelled"])
         if ended := end_earlier(root, params):
@@ -46,7 +53,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         nodes = [node for node in nodes_on_disk(root, params) if node.run]
         retention = Retention(root, params, engine.recorder)
         progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
-        # DVC takes a file of the recorded size and time for the recorded one.
+        # Run by force: DVC would take a damaged file of the recorded size and time for the recorded one.
         damaged = {status.node.id for status in prepared.states if status.damaged}
         count += engine.execute(progress, params, damaged, retention)
         # All is made: nothing is unfinished.

@@ -1,4 +1,4 @@
-"""`verify`: every artifact of a run hashed and compared with its dvc.lock, or a branch's with branch.json."""
+"""`verify`: hashes every artifact of a run and compares it with dvc.lock, or with branch.json where a branch starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ from stages.runtime.report import Reporter
 
 
 def verify(root: Path, run: str, report: Reporter) -> list[str]:
-    """Paths of artifacts that are missing or differ from the recorded hash; each is told."""
+    """Hashes all recorded artifacts of a run and its data set, and tells each that is missing or differs.
+
+    Returns:
+        The paths of those artifacts, relative to the project's root; of a dvc.lock too that cannot be read.
+
+    Raises:
+        Refusal: the run has not begun.
+    """
     params = load_run_params(root / run_folder(run))
     wrong = []
     count = 0
@@ -43,7 +50,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 name = f"{node.folder}/{out['path']}"
                 wrong.append(name)
                 where = "final" if Path(node.folder).name == "final" else node.epoch
-                # init's epoch is 0, where no folder of stages is; a data set's stages know no run.
+                # `init` has the number 0 and takes no --epoch; a stage of a data set has no run of its own.
                 again = remedy(node.stage, node.run or run, where or None)
                 if node.stage == PRUNED:
                     again = "its epoch is pruned, so no stage makes it; " + (
@@ -62,7 +69,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
 
 
 def _branched(root: Path, params: RunParams) -> Iterator[tuple[str, str]]:
-    """What a branch took from its origin, which no dvc.lock records: name, and what is wrong with it, if anything."""
+    """The files that a branch took from its origin, which no dvc.lock records: path, and what is wrong or ""."""
     if params.branch is None:
         return
     folder = epoch_folder(params.run, params.start)

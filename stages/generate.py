@@ -19,7 +19,7 @@ REVISION = 1
 
 
 def generate(job: Job[DatasetKeys]) -> None:
-    """Draws `generate.images` pictures, class after class in turn, and writes them as PNG."""
+    """Draws `generate.images` pictures, of each class in turn, and writes them as PNG."""
     params = job.params.dataset.generate
     assert params is not None
     folder = job.output("pictures")

@@ -8,7 +8,11 @@ from stages.errors import Refusal
 
 
 def device_of(name: str) -> torch.device:
-    """The torch device, refused in one line where this machine lacks it."""
+    """The torch device of that name: `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        Refusal: this machine does not have it.
+    """
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Refusal(f"device: {name}: this machine has no CUDA device that torch can use; --set device=cpu")

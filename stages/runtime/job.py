@@ -1,4 +1,4 @@
-"""What a stage is handed: its inputs, outputs, parameters and random state."""
+"""The job of a stage: all that it gets to know, namely its inputs, outputs, parameters and random state."""
 
 from __future__ import annotations
 
@@ -34,17 +34,24 @@ T = TypeVar("T")
 P = TypeVar("P")
 
 Loaded = tuple[P, int | None]
-"""A stage's parameters, and its revision as the run has it."""
+"""A stage's parameters, and its revision in the run's params.yaml."""
 
 
 class Job(Generic[P]):
-    """One execution of one stage: its inputs, its outputs, its parameters and its random state.
+    """One execution of one stage.
 
     Attributes:
-        params: the keys that the stage declares, as the class that its declaration names, and no others, so that DVC
-            and the stage cannot disagree on what matters.
-        rng: generator seeded from (seed, epoch, stage).
-        images: set by the stage to the number of images handled, for timings.csv.
+        root: the project's root.
+        node: the stage and its paths.
+        report: receives what the stage tells.
+        params: the declared keys, as an object of the class that the declaration names. There are no others, so that
+            no result can depend on a key that DVC does not track.
+        folder: in which the outputs are published.
+        partial: the folder in which they are written until then, and which may hold save points.
+        rng: numpy's generator, seeded from (seed, epoch, stage).
+        torch_seed: seed of torch's global random state, from the same three.
+        workers: number of threads that may prepare batches.
+        images: number of images that the stage went through; set by the stage, for timings.csv.
     """
 
     def __init__(self, root: Path, node: Node, load: Callable[[], Loaded[P]], report: Reporter, seed: int = 0) -> None:
@@ -62,61 +69,86 @@ class Job(Generic[P]):
 
     @property
     def epoch(self) -> int:
+        """Number of the epoch, N + 1 in final/ of N epochs; asked for by stages of epochs alone."""
         assert self.node.epoch is not None
         return self.node.epoch
 
     def reads(self, role: str) -> bool:
+        """Whether the stage has this input here: some declared ones are there in certain epochs alone."""
         return role in self.node.deps
 
     def input(self, role: str) -> Path:
-        """Path of a declared input."""
+        """Path of the input that the declaration gives this role.
+
+        Raises:
+            KeyError: there is none here.
+        """
         return self.root / self.node.deps[role]
 
     def inputs(self, role: str) -> list[Path]:
+        """Paths of the inputs that share a role, in the order of epochs."""
         return [self.root / path for path in self.node.several[role]]
 
     def output(self, role: str) -> Path:
-        """Where to write a declared output; it is published when the stage has ended."""
+        """Where to write the output of this role; it gets its final name when the stage has ended."""
         return self.partial.path / Path(self.node.outs[role].path).relative_to(self.node.folder)
 
     def untracked(self, name: str) -> Path:
-        """Where to write a file that is published with the outputs and that DVC does not know."""
+        """Where to write a file `name` that is published with the outputs and that DVC does not track."""
         self._untracked.append(name)
         return self.partial.path / name
 
     def published(self) -> list[str]:
-        """Names in the stage's folder, in the order in which they appear there."""
+        """Names of all outputs below the stage's folder, in the order in which they are published."""
         tracked = [str(Path(out.path).relative_to(self.node.folder)) for out in self.node.outs.values()]
         return tracked + self._untracked
 
     def packed(self) -> PackedImages:
+        """The pictures of the input "pack".
+
+        Raises:
+            Refusal: they are not there in full.
+        """
         return PackedImages(self.input("pack").parent)
 
     def rows(self, role: str, made_by: str) -> ChunkReader:
-        """An input array in chunks, checked to be whole."""
+        """Reader of an input that is an array in chunks.
+
+        Args:
+            made_by: the stage that makes it, for the refusal.
+
+        Raises:
+            Refusal: it is missing, or not there in full.
+        """
         return ChunkReader(self.input(role), remedy(made_by, self.node.run, self.where))
 
     def say(self, text: str) -> None:
+        """Tells a line, with the stage's label before it."""
         self.report.say(f"{self.label}: {text}")
 
     @property
     def where(self) -> int | str | None:
-        """What --epoch is given to name this stage's folder."""
+        """The value of --epoch that names this stage's folder: a number or "final"; None outside of epochs."""
         return "final" if Path(self.node.folder).name == "final" else self.node.epoch
 
     @property
     def label(self) -> str:
+        """The stage for people, such as "epoch 3 train", "final extract" or "export"."""
         where = Path(self.node.folder).name
         if self.node.epoch is None:
             return self.node.stage
         return f"{where if where == 'final' else f'epoch {self.node.epoch}'} {self.node.stage}"
 
     def progress(self, items: Iterable[T], total: int, count: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
-        """Yields `items` and tells how many of `total` are done; each counts as `count` says."""
+        """Yields `items`, and tells how many of `total` are done; an item counts as `count(item)`."""
         return self.report.progress(items, self.label, total, count)
 
     def fingerprint(self) -> str:
-        """Digest of what the result depends on: parameters, inputs as they lie there, revision."""
+        """Digest of what the result depends on: parameters, revision, and size, time and inode of each input file.
+
+        Raises:
+            Refusal: an input is missing.
+        """
         digest = hashlib.sha256(repr((self.node.id, self._load())).encode())
         for path in self.node.all_deps():
             digest.update(repr((path, _state(self.root / path))).encode())
@@ -133,7 +165,11 @@ def _state(path: Path) -> list[tuple[str, int, int, int]]:
 
 
 def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job[Any]:
-    """The job of a run's stage; `resolve` alone looks at the root's parameters."""
+    """The job of a stage of a run. One with `root_keys`, such as `resolve`, gets the root's parameters, resolved.
+
+    Raises:
+        Refusal: the parameters are missing or not valid.
+    """
     stage = declared()[node.stage]
 
     def load() -> Loaded[Any]:
@@ -147,7 +183,11 @@ def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job[
 
 
 def dataset_job(root: Path, node: Node, report: Reporter) -> Job[DatasetKeys]:
-    """The job of a data set's stage, which knows its data set's parameters and no run's."""
+    """The job of a stage of a data set, whose parameters are its entry in `datasets`.
+
+    Raises:
+        Refusal: the entry is missing or not valid.
+    """
     name = Path(node.folder).name
 
     def load() -> Loaded[DatasetKeys]:
@@ -157,7 +197,11 @@ def dataset_job(root: Path, node: Node, report: Reporter) -> Job[DatasetKeys]:
 
 
 def load_dataset_params(root: Path, name: str) -> DatasetParams:
-    """One entry of `datasets` in the root's params.yaml, without any run."""
+    """The entry `name` of `datasets` in the root's params.yaml.
+
+    Raises:
+        Refusal: it is missing or not valid.
+    """
     content = load_yaml(root / PARAMS)
     datasets = content.get("datasets")
     if not isinstance(datasets, dict) or name not in datasets:

@@ -1,4 +1,4 @@
-"""Memory that a stage keeps between batches, and the most that it took."""
+"""How a stage's process keeps memory between batches, and how its peak is measured."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Numbers of malloc.h."""
+"""Options of mallopt, as numbered in glibc's malloc.h."""
 
 
 SAMPLE_SECONDS = 0.02
-"""Between two looks at the memory in use: a shorter peak goes unseen."""
+"""Seconds between two readings of the memory in use; a shorter peak is missed."""
 
 
 @contextmanager
 def keep_memory() -> Iterator[None]:
-    """Keeps freed memory for the next batch, where glibc would give it back and fault it in again.
+    """A context in which the process keeps the memory that it frees, for the next batch; does nothing without glibc.
 
-    Arrays of a batch are tens of megabytes, each a mapping of its own by default: a sixth of the
-    time of a training step went into clearing pages. What is free goes back at the end.
+    By default glibc returns arrays of tens of megabytes to the kernel when they are freed, and each new one starts
+    with page faults: a sixth of the time of a training step. What is free at the end is returned then.
     """
     import ctypes
 
@@ -36,13 +36,16 @@ def keep_memory() -> Iterator[None]:
             libc.malloc_trim(ctypes.c_size_t(0))
         torch = sys.modules.get("torch")
         if torch and torch.cuda.is_initialized():
-            # faiss allocates beside torch and could not use what its cache holds.
+            # faiss allocates GPU memory by itself, and cannot use what torch keeps in its cache.
             torch.cuda.empty_cache()
 
 
 @contextmanager
 def peak_memory() -> Iterator[list[float | None]]:
-    """Peak anonymous memory in MB, sampled from /proc; None where there is no /proc."""
+    """A context that measures the process: yields a list whose one item is its peak anonymous memory so far, in MiB.
+
+    The memory is read every `SAMPLE_SECONDS` by a thread. The item stays None where there is no /proc.
+    """
     peak: list[float | None] = [None]
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Batches assembled ahead of the network by threads; their order and content are fixed beforehand."""
+"""Batches prepared by threads while the network computes; their order and content do not depend on the threads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ O = TypeVar("O")  # noqa: E741
 
 
 def prefetch(make: Callable[[I], O], items: Iterable[I], workers: int) -> Iterator[O]:
-    """`make(item)` for each item, in order, computed by `workers` threads (0: by the caller).
+    """Yields `make(item)` for each item in order, computed ahead by `workers` threads (0: by the caller).
 
-    Threads suffice: copying, decoding and resizing pixels all release the interpreter's lock. At
-    most `workers` + 1 results wait at a time.
+    At most `workers` + 1 results are in memory before they are asked for. Threads are enough, since copying, decoding
+    and resizing pixels release Python's global lock. An error in `make` is raised when its result is asked for.
     """
     if workers == 0:
         yield from map(make, items)

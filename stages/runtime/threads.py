@@ -1,4 +1,4 @@
-"""Threads of numpy, faiss and torch, and how torch computes."""
+"""The number of threads of numpy, faiss and torch, and torch's modes of float arithmetic."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables from which libraries take their number of threads when they are loaded."""
 
 
 @contextmanager
 def thread_limit(count: int) -> Iterator[None]:
-    """Gives numpy, faiss and torch `count` threads: three pools, each told if it is loaded."""
+    """A context in which numpy, faiss and torch compute with `count` threads each, whether loaded before or within.
+
+    Results depend on this number in their last digits.
+    """
     from threadpoolctl import threadpool_limits
 
     torch, faiss = sys.modules.get("torch"), sys.modules.get("faiss")
     before = torch.get_num_threads() if torch else None
-    # A library that is loaded later takes its number from the environment.
+    # For libraries that are loaded within the context.
     environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
     try:
@@ -38,7 +42,10 @@ def thread_limit(count: int) -> Iterator[None]:
 
 
 def float_modes(precision: str) -> None:
-    """Tells torch, where it is loaded, whether tf32 may stand for float32, and to choose kernels that repeat."""
+    """Lets torch use tf32 in place of float32 if `precision` is `tf32`, and only kernels with repeatable results.
+
+    Does nothing where torch is not loaded.
+    """
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -1,4 +1,4 @@
-"""timings.csv: what each stage took of time and memory."""
+"""timings.csv: how much time and memory each stage took."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ TIMING_COLUMNS = (
 
 
 def record_timing(job: Job, context: RunParams | None, seconds: float, peak: float | None) -> None:
+    """Adds a row of `TIMING_COLUMNS` to the timings.csv of the job's run or data set; a failure is only told.
+
+    Args:
+        context: the run's parameters; None for a data set.
+        seconds: wall time of the stage.
+        peak: peak anonymous memory in MiB; None where it is not known.
+    """
     folder = job.root / f"data/runs/{job.node.run}" if job.node.run else job.folder
     path = folder / TIMINGS
     names = ("torch", "faiss", "zarr", "numpy")
@@ -50,7 +57,7 @@ def record_timing(job: Job, context: RunParams | None, seconds: float, peak: flo
                 writer.writeheader()
             writer.writerow(row)
     except OSError as error:
-        # A table of timings is no reason to lose a published result.
+        # The stage's results are published by now; they are worth more than its timing.
         job.report.say(f"{path} could not be written: {error.strerror}")
 
 
