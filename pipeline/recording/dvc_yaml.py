@@ -1,4 +1,7 @@
-"""The dvc.yaml of a data set, a run and its epochs, from the declarations of their stages."""
+"""The text of the generated dvc.yaml files, made from the declarations of the stages; nothing is written here.
+
+Each public function gives the path of one file, relative to the project's root, and its content.
+"""
 
 from __future__ import annotations
 
@@ -31,25 +34,25 @@ PLOTS: list[dict[str, Any]] = [
     },
     {"loss": {"x": "epoch", "y": {HISTORY: "loss"}, "title": "loss on the pseudo-labels"}},
 ]
-
+"""The section `plots` of a run's dvc.yaml, for `dvc plots`."""
 
 Recorded = Mapping[str, Sequence[str]]
-"""By stage, the keys that its record in dvc.lock has, where they are to be kept."""
+"""By stage, the keys of its record in dvc.lock, for stages that are to go on tracking these keys alone."""
 
 
 def dataset_yaml(dataset: DatasetParams) -> dict[str, str]:
-    """Path and content of a data set's dvc.yaml."""
+    """The dvc.yaml of a data set."""
     return _folder_yaml(dataset_nodes(dataset), dataset.name)
 
 
 def run_yaml(params: RunParams, recorded: Recorded | None = None, plans: Plans | None = None) -> dict[str, str]:
-    """Path and content of the dvc.yaml in the run's own folder, once everything is planned."""
+    """The dvc.yaml in the run's own folder, once everything is planned."""
     nodes = [*start_nodes(params), *end_nodes(params, plans)]
     return _folder_yaml(nodes, params.dataset.name, recorded)
 
 
 def growing_yaml(params: RunParams, recorded: Recorded, ends: Mapping[str, Any]) -> dict[str, str]:
-    """Path and content of the dvc.yaml in the folder of a run whose stages are planned as they are made.
+    """The dvc.yaml in the folder of a run whose stages are planned as they are made.
 
     Args:
         ends: the entries of stages after the epochs that are there, made when the run was shorter.
@@ -60,17 +63,21 @@ def growing_yaml(params: RunParams, recorded: Recorded, ends: Mapping[str, Any])
 
 
 def epoch_yaml(params: RunParams, epoch: int, plans: Plans | None = None) -> dict[str, str]:
-    """Path and content of an epoch's dvc.yaml."""
+    """The dvc.yaml of an epoch that is not pruned."""
     return _folder_yaml(epoch_nodes(params, epoch, plans), params.dataset.name)
 
 
 def guard_yaml(node: Node) -> dict[str, str]:
-    """Path and content of a pruned epoch's dvc.yaml."""
+    """The dvc.yaml of a pruned epoch.
+
+    Args:
+        node: its guard.
+    """
     return _folder_yaml([node], "")
 
 
 def final_yaml(params: RunParams, recorded: Recorded | None = None) -> dict[str, str]:
-    """Path and content of the dvc.yaml in final/."""
+    """The dvc.yaml in final/."""
     return _folder_yaml(final_nodes(params), params.dataset.name, recorded)
 
 

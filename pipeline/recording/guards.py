@@ -1,4 +1,4 @@
-"""The guards that dvc.lock files record: which epochs are pruned, and what each keeps."""
+"""Which epochs of a run are pruned, and which files each of them keeps, as their dvc.lock files record it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stages.parameters.run import RunParams
 
 
 def guards(root: Path, params: RunParams) -> dict[int, Node]:
-    """The guard of each epoch that is pruned, as its dvc.lock records it."""
+    """By epoch, the guard of each pruned one, with the inputs, outputs and keys that its dvc.lock records."""
     entries = {epoch: pruned_record(root / epoch_folder(params.run, epoch)) for epoch in own_epochs(params)}
     return {epoch: _recorded_node(params, epoch, entry) for epoch, entry in entries.items() if entry is not None}
 

@@ -1,4 +1,4 @@
-"""A file or folder of files as DVC records it: by size and number, which is quick, and by content."""
+"""Files and folders of files as DVC records them: their size and number, which are quick to find, and their hash."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A file, or all in a folder: bytes, number, and when the last of them changed in content or name."""
+    """What a file, or all files in a folder, look like without reading them.
+
+    Attributes:
+        size: bytes of all.
+        count: number of files.
+        newest: time in ns since the epoch at which content, name or owner of one of them last changed.
+    """
 
     size: int
     count: int
     newest: int
 
     def fits(self, recorded: dict[str, Any]) -> bool:
+        """Whether size and number are those of an entry of a dvc.lock."""
         return self.count == recorded.get("nfiles", self.count) and self.size == recorded.get("size")
 
 
 def look_at(path: Path) -> Look | None:
-    """None where there is nothing, or what cannot be looked at."""
+    """The look of a file, or of the files in a folder; None where there are none, or one cannot be reached."""
     size = count = newest = 0
     try:
         for stat in _files(path):
@@ -38,7 +45,7 @@ def look_at(path: Path) -> Look | None:
 
 
 def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:
-    """Of a file, or of every file in a folder; links to folders are not followed."""
+    """The status of a file, or of every file below a folder; links to folders are not followed."""
     found = os.stat(path)
     if not S_ISDIR(found.st_mode):
         yield found
@@ -50,7 +57,7 @@ def _files(path: str | os.PathLike[str]) -> Iterator[os.stat_result]:
 
 
 def md5(path: Path) -> str | None:
-    """DVC's hash of a file, or of a folder with ".dir" at its end; None where there is none."""
+    """The hash that DVC records of a file, or of a folder (it ends in ".dir"); None where there is neither."""
     if path.is_file():
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()

@@ -1,8 +1,8 @@
-"""What is done, stale, missing or failed, read from dvc.lock files without DVC.
+"""Which stages are done, stale, missing or failed, found from dvc.lock files without DVC.
 
-A file counts as unchanged when its size is the recorded one and neither content nor name changed
-since the lock was written, nor since what is made from it in that folder; otherwise it is hashed as
-DVC hashes it (so is one that was remade with the same bytes, until what is made from it is remade too).
+A file is taken for the recorded one without reading it if its size is the recorded one and it has not changed since
+the dvc.lock was written, nor since the outputs made from it in that folder were. Any other file is hashed as DVC
+hashes it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from stages.parameters.keys import flat, lookup
 from stages.parameters.run import RunParams
 
 State = Literal["done", "stale", "missing", "failed"]
+"""Up to date; recorded, but something changed since; never run; the last attempt ended with an error."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class NodeStatus:
     """The state of one stage.
 
     Attributes:
-        why: what differs.
-        inherited: it differs only in what it is made from.
-        damaged: what the stage made is no longer what was recorded.
+        why: what changed, or the error of the last attempt; "" where it is done.
+        inherited: whether it is stale only because an earlier stage will make one of its inputs again.
+        damaged: whether one of its outputs is not the recorded one.
     """
 
     node: Node
@@ -51,10 +52,13 @@ class NodeStatus:
 
 
 class Inspector:
-    """Compares recorded stages with what lies on disk and with the parameters that now hold.
+    """Compares the records of stages with the files on disk and with the current parameters.
+
+    Each file is looked at and hashed once at most.
 
     Args:
-        content: what the root's params.yaml will hold, where it is not yet written.
+        params: the run's current parameters.
+        content: content of the root's params.yaml, if it is not yet written to disk.
     """
 
     def __init__(self, root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> None:
@@ -68,10 +72,10 @@ class Inspector:
         self._limits: dict[str, dict[str, int]] = {}
 
     def states(self, nodes: Iterable[Node]) -> Iterator[NodeStatus]:
-        """The state of each node; one whose input is not current is stale itself."""
+        """The state of each node, given in the order of computation; one with an input to be made again is stale."""
         behind: set[str] = set()
         for node in nodes:
-            # A guard reads what earlier stages may make again as it was: that alone is no reason to refuse it.
+            # Earlier stages may make a guard's inputs again with the same bytes, so these are not compared yet.
             status = self.state(node, behind if node.stage == PRUNED else frozenset())
             if status.state == "done":
                 source = next((path for path in node.all_deps() if path in behind), None)
@@ -82,7 +86,11 @@ class Inspector:
             yield status
 
     def state(self, node: Node, unsure: Set[str] = frozenset()) -> NodeStatus:
-        """The state of a node by itself, whatever lies before it; inputs in `unsure` are not looked at."""
+        """The state of one node, regardless of earlier stages.
+
+        Args:
+            unsure: paths of inputs that are not compared.
+        """
         why = self._difference(node, unsure)
         damage = self._damage(node)
         if why is None and damage is None:
@@ -94,7 +102,7 @@ class Inspector:
         return NodeStatus(node, "missing" if why == "never run" else "stale", why, damaged=damage is not None)
 
     def recorded(self, node: Node) -> dict[str, Any] | None:
-        """The stage's entry in its dvc.lock."""
+        """The stage's entry in its dvc.lock, or None."""
         if node.folder not in self._locks:
             self._locks[node.folder] = recorded_stages(self.root / node.folder)
         return self._locks[node.folder].get(node.stage)
@@ -117,7 +125,7 @@ class Inspector:
         return next((f"{out.path} is a new output" for out in node.outs.values() if _name(out, node) not in outs), None)
 
     def _damage(self, node: Node) -> str | None:
-        """What lies there in place of a recorded output."""
+        """Which recorded output is deleted or changed, in words; None if all are as recorded."""
         outs = {str(out["path"]): out for out in (self.recorded(node) or {}).get("outs", [])}
         for out in node.outs.values():
             name = _name(out, node)
@@ -146,7 +154,7 @@ class Inspector:
         try:
             return lookup(self.values, key)
         except (KeyError, TypeError):
-            # A guard may be recorded with a key that this version of the program has no more.
+            # A guard may be recorded with a key that this version of the program does not know.
             return None
 
     def _resolved_difference(self) -> str | None:
@@ -156,11 +164,11 @@ class Inspector:
         try:
             before = load_yaml(path)
         except Refusal:
-            # The outputs' turn comes later, and says so.
+            # `_damage` compares this file too, as an output of `resolve`, and says that it changed.
             return None
         was, now = flat(before), flat(self.values)
         changed = (key for key in now if key in was and was[key] != now[key])
-        # A stage that the run was planned without has no revision there.
+        # Revisions aside: a stage that was declared after the run was planned has none there.
         new = unrecorded((key for key in now if not key.startswith("revision.")), was, self.values)
         return next(chain(changed, new, (key for key in was if key not in now)), None)
 
@@ -183,16 +191,20 @@ class Inspector:
         return None
 
     def _limit(self, folder: str, name: str) -> int:
-        """The time after which a file, by its name in the folder's dvc.lock, must not have changed.
+        """The time in ns since which a file must not have changed, or it has to be hashed.
 
-        A lock is written anew at each stage, so what was made from the file says more of when it was read.
+        That is when dvc.lock was written, or for an input, when the outputs made from it were: dvc.lock is written
+        anew after each stage, perhaps long after the input was read.
+
+        Args:
+            name: of the file, relative to the folder.
         """
         if folder not in self._limits:
             limits = {"": (self.root / folder / LOCK).stat().st_mtime_ns}
             hashes: dict[str, str] = {}
             for entry in self._locks[folder].values():
                 for item in (*entry.get("outs", []), *entry.get("deps", [])):
-                    # Made as one thing and read as another, it can be either.
+                    # Recorded with two hashes (as an output and as an input), it has to be hashed in any case.
                     if hashes.setdefault(item["path"], item["md5"]) != item["md5"]:
                         limits[item["path"]] = 0
                 made = [self._look(_absolute(out["path"], folder)) for out in entry.get("outs", [])]
@@ -204,7 +216,7 @@ class Inspector:
         return limits.get(name, limits[""])
 
     def _hash(self, path: str, recorded: dict[str, Any], limit: int) -> str | None:
-        """md5 of what lies at `path`, as DVC writes it; None where nothing does."""
+        """DVC's hash of the file or folder at `path`, or None; the recorded one where it is unchanged since `limit`."""
         look = self._look(path)
         if look is not None and look.newest <= limit and look.fits(recorded):
             return str(recorded["md5"])
@@ -224,17 +236,17 @@ def _name(out: Out, node: Node) -> str:
 
 
 def _relative(path: str, folder: str) -> str:
-    # Both start at the root: as absolute paths they need no look at the working directory.
+    # As if the root were "/": relpath would otherwise look up the working directory for each path.
     return posixpath.relpath(f"/{path}", f"/{folder}")
 
 
 def _absolute(name: str, folder: str) -> str:
-    """From a name in a folder's dvc.lock to a path below the root: the inverse of `_relative`."""
+    """The path, relative to the root, of a name in a folder's dvc.lock: the inverse of `_relative`."""
     return posixpath.normpath(f"{folder}/{name}")
 
 
 def final_is_current(root: Path, params: RunParams) -> bool:
-    """Whether final/ was made, by the records, from the last checkpoint: epochs may have been added since."""
+    """Whether the records say that final/ was made from the last checkpoint; not so where epochs were added since."""
     entries = recorded_stages(root / epoch_folder(params.run, "final"))
     if not {"extract", "whiten", "cluster"} <= entries.keys():
         return False
@@ -248,7 +260,11 @@ def final_is_current(root: Path, params: RunParams) -> bool:
 
 
 def refuse_other(path: Path, run: str) -> None:
-    """Stops where a file is not the recorded one: `git checkout` and `dvc checkout` bring back some, and not others."""
+    """Checks that a file is the recorded one, which it may not be after `git checkout` or `dvc checkout` alone.
+
+    Raises:
+        Refusal: its hash differs from that in the dvc.lock of its folder.
+    """
     hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
     recorded = next((hash for hash in hashes if hash is not None), None)
     if recorded is not None and md5(path) != recorded:
@@ -264,15 +280,19 @@ def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
 def project_nodes(
     params: RunParams, guards: Mapping[int, Node] | None = None, plans: Plans | None = None
 ) -> list[Node]:
-    """The nodes of the run's data set and of the run, in order; `guards` stand for pruned epochs."""
+    """The nodes of a run's data set and of the run, in the order of computation; arguments as `run_nodes`."""
     return [*dataset_nodes(params.dataset), *run_nodes(params, guards, plans)]
 
 
 def nodes_on_disk(root: Path, params: RunParams) -> list[Node]:
-    """`project_nodes` as they lie there: with guards of pruned epochs, and recorded ones as they were planned."""
+    """`project_nodes` as they are on disk: pruned epochs by their guards, recorded ones with the planned stages."""
     return project_nodes(params, guards(root, params), recorded_plans(root, params))
 
 
 def of_run(root: Path, params: RunParams, content: Mapping[str, Any] | None = None) -> list[NodeStatus]:
-    """The state of every stage of a run and its data set."""
+    """The state of every stage of a run and its data set, in the order of computation.
+
+    Args:
+        content: content of the root's params.yaml, if it is not yet written to disk.
+    """
     return list(Inspector(root, params, content).states(nodes_on_disk(root, params)))

@@ -1,4 +1,4 @@
-"""Writes the dvc.yaml files of a run, and leaves those of recorded epochs as they are."""
+"""Writes the dvc.yaml files of a data set and a run, and leaves those of recorded epochs as they are."""
 
 from __future__ import annotations
 
@@ -39,7 +39,13 @@ from stages.parameters.run import RunParams
 
 @dataclass
 class Planned:
-    """What planning wrote and what it left alone."""
+    """What planning did.
+
+    Attributes:
+        written: paths of the files that were new or changed, relative to the project's root.
+        kept: number of the files that stayed as they were.
+        removed: folders of epochs beyond the last, relative to the project's root.
+    """
 
     written: list[str] = field(default_factory=list)
     kept: int = 0
@@ -91,7 +97,7 @@ def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
             planned.kept += 1
     whole = set(whole_epochs(root / run_folder(params.run)))
     if _resolved_is_unusable(root, params.run, tracked_anew=not whole >= set(own_epochs(params))):
-        # DVC reads it before `resolve` could write it anew, and fails over a key that is not there.
+        # DVC reads this file before `resolve` writes it anew, and fails where a key that it tracks is missing.
         (root / run_folder(params.run) / PARAMS).unlink(missing_ok=True)
     ends = end_nodes(params, plans)
     recorded = _recorded_keys(root, [*start_nodes(params), *ends], values)
@@ -135,7 +141,7 @@ def _completed(nodes: list[Node], stages: Mapping[str, Any], dataset: str) -> di
 
 
 def _resolved_is_unusable(root: Path, run: str, *, tracked_anew: bool) -> bool:
-    """Whether the run's params.yaml cannot be read, or lacks a key that an epoch planned today tracks."""
+    """Whether the run's params.yaml cannot be read or, with `tracked_anew`, lacks a key that stages depend on today."""
     path = root / run_folder(run) / PARAMS
     try:
         content = load_yaml(path)
@@ -145,7 +151,7 @@ def _resolved_is_unusable(root: Path, run: str, *, tracked_anew: bool) -> bool:
 
 
 def _recorded_keys(root: Path, nodes: Iterable[Node], values: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The keys that each recorded stage was made with, as long as those that it lacks have their default."""
+    """By stage, the keys in its record, for the stages whose record lacks only keys that are at their default."""
     found = {}
     for node in nodes:
         entry = recorded_stages(root / node.folder).get(node.stage)
@@ -167,11 +173,12 @@ def refuse_other_plan(root: Path, params: RunParams) -> list[int]:
 
 
 def half_pruned(folder: Path) -> bool:
-    """Whether a kill came between the guard's dvc.yaml and its record: nothing is deleted yet."""
+    """Whether a kill left an epoch with a guard in its dvc.yaml that is not recorded; nothing is deleted by then."""
     return mentions_guard(folder / PLAN) and PRUNED not in recorded_stages(folder)
 
 
 def half_pruned_epochs(root: Path, params: RunParams) -> list[int]:
+    """The numbers of the epochs that are `half_pruned`."""
     return [epoch for epoch in own_epochs(params) if half_pruned(root / epoch_folder(params.run, epoch))]
 
 
@@ -188,7 +195,7 @@ def _refuse_other_structure(root: Path, params: RunParams, epoch: int) -> None:
     folder = root / epoch_folder(params.run, epoch)
     stages: Mapping[str, Any] | None = planned_stages(folder)
     if stages is None:
-        # Its dvc.yaml will be written again: what is recorded, perhaps not all of the epoch, tells.
+        # Its dvc.yaml will be written again; until then its record tells, which may hold only some of its stages.
         stages = recorded_stages(folder)
         same = set(stages) <= {PRUNED, *(node.stage for node in epoch_nodes(params, epoch))}
     else:

@@ -1,4 +1,4 @@
-"""Which epochs stay whole (`retain`): one simulation behind the disk estimate, `prune --dry-run` and pruning itself."""
+"""Which epochs stay whole (`retain`): one simulation, used by the disk estimate, `prune --dry-run` and pruning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stages.parameters.retain import RetainParams
 
 
 def stays_whole(retain: RetainParams, epoch: int, newest: int) -> bool:
-    """Whether an epoch keeps everything once `newest` is finished."""
+    """Whether `epoch` keeps all its artifacts once `newest` is finished."""
     if retain.last is None or epoch > newest - retain.last:
         return True
     return retain.every > 0 and epoch % retain.every == 0
@@ -25,12 +25,13 @@ def describe(retain: RetainParams) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """One epoch that is pruned.
+    """The pruning of one epoch.
 
     Attributes:
-        keeps_checkpoint: its own, since the next epoch is whole and was made from it.
-        keeps_network: the epoch before still has the checkpoint that this one was made from.
-        releases: the pruned epoch whose checkpoint nobody starts from any more.
+        epoch: its number.
+        keeps_checkpoint: whether it keeps its checkpoint, because the next epoch is whole and started from it.
+        keeps_network: whether the epoch before still has the checkpoint that this one started from.
+        releases: number of the pruned epoch before, if it can now drop the checkpoint that it kept for this one.
     """
 
     epoch: int
@@ -41,11 +42,13 @@ class Step:
 
 @dataclass
 class Simulation:
-    """Which epochs are whole, and which pruned ones hold a checkpoint, as later ones are finished.
+    """Which epochs are whole and which are pruned, while one after the other is finished.
 
     Attributes:
-        newest: the last finished epoch.
-        whole, pruned, holding: numbers of epochs; `holding` are the pruned ones that keep their checkpoint.
+        newest: number of the last finished epoch.
+        whole: numbers of the finished epochs that have all their artifacts.
+        pruned: numbers of the pruned epochs.
+        holding: numbers of the pruned epochs that keep their checkpoint.
     """
 
     retain: RetainParams
@@ -55,22 +58,22 @@ class Simulation:
     holding: set[int] = field(default_factory=set)
 
     def found_pruned(self, epoch: int, *, holds: bool) -> None:
-        """Takes note of an epoch that was pruned before."""
+        """Enters an epoch that is pruned already; `holds`: whether it keeps its checkpoint."""
         self.pruned.add(epoch)
         if holds:
             self.holding.add(epoch)
 
     def finish(self, epoch: int) -> None:
-        """Takes note of a finished epoch that is whole."""
+        """Enters the next finished epoch, which is whole."""
         self.newest = epoch
         self.whole.add(epoch)
 
     def due(self) -> list[int]:
-        """Whole epochs that the policy drops, the latest first: so none that is whole ever lacks its input."""
+        """Whole epochs to prune, the latest first, so that an epoch never loses its input while it is whole."""
         return sorted((e for e in self.whole if not stays_whole(self.retain, e, self.newest)), reverse=True)
 
     def prune(self) -> Iterator[Step]:
-        """Prunes what is due, an epoch at a time."""
+        """Prunes the epochs that are due, and yields a step for each."""
         due = self.due()
         for epoch in due:
             before = epoch - 1

@@ -1,14 +1,15 @@
-"""How the epochs that `retain` does not keep lose what is large.
+"""Deletes the large artifacts of the epochs that `retain` does not keep.
 
-A pruned epoch's dvc.yaml holds one stage, its guard (`stages.pruned`), which owns what is kept:
+The dvc.yaml of a pruned epoch holds one stage, its guard (`stages.pruned`), whose outputs are the files that stay:
 
 epochs/0012/
   dvc.yaml dvc.lock        the guard
-  assignments.parquet      and centroids, pca, clustering.json, pseudolabels, metrics: of every epoch
-  checkpoint.pt            only where the next epoch is whole: that one was made from it
+  assignments.parquet      and all other small artifacts, as in every epoch
+  checkpoint.pt            only if the next epoch is whole, since that one started from it
 
-Written in the order dvc.yaml, dvc.lock, then deleted: `write_run` takes back a guard that was not recorded, and
-`Retention` deletes what a recorded one left. Later epochs go first, so that none that is whole lacks its input.
+First dvc.yaml is written, then dvc.lock, then files are deleted. After a kill in between, `planning.write_run` gives
+an epoch whose guard is not yet recorded its stages back, and `Retention` deletes what a recorded guard left over.
+Later epochs are pruned first, so that an epoch never loses its input while it is whole.
 """
 
 from __future__ import annotations
@@ -38,19 +39,23 @@ from pipeline.retention.policy import Simulation, Step
 
 @dataclass
 class Freed:
-    """What pruning did, or would do."""
+    """What pruning did, or would do: the numbers of the epochs, and the bytes that are freed."""
 
     epochs: list[int]
     size: int
 
     def told(self, run: str, done: str = "pruned") -> str:
+        """The line for people."""
         return f"run {run}: {len(self.epochs)} epochs {done} ({spans(sorted(self.epochs))}), {self.size / 1e9:.2f} GB"
 
 
 class Retention:
-    """Prunes a run's epochs as later ones are finished.
+    """Prunes a run's epochs while later ones are finished.
 
-    Looks at the disk once, when made; afterwards it knows which epochs are whole.
+    It reads from disk once, when it is made, which epochs are pruned, and keeps count of them from then on.
+
+    Args:
+        recorder: records guards in DVC; None where nothing is to be pruned, only `would_free` asked.
     """
 
     def __init__(self, root: Path, params: RunParams, recorder: Recorder | None = None) -> None:
@@ -64,7 +69,7 @@ class Retention:
         self._settled = -1
 
     def passed(self, node: Node) -> None:
-        """Takes note of a stage that is done, in the order of computation."""
+        """Enters a stage that is done; to be called for all of them, in the order of computation."""
         if node.epoch is None or not node.in_epoch:
             return
         if node.stage == PRUNED:
@@ -73,7 +78,11 @@ class Retention:
             self._simulation.finish(node.epoch)
 
     def settle(self) -> None:
-        """Prunes what is due; without a new epoch since the last call there is nothing to look at."""
+        """Prunes the epochs that are due; does nothing unless an epoch was finished since the last call.
+
+        Raises:
+            Refusal: a file that stays is not the one that was recorded; that epoch is left as it is.
+        """
         newest = self._simulation.newest
         if newest == self._settled:
             return
@@ -84,7 +93,7 @@ class Retention:
         self._settled = newest
 
     def would_free(self) -> Freed:
-        """What `settle` would do, and the bytes that it would free."""
+        """The epochs that `settle` would prune, and the bytes that it would free."""
         epochs = []
         files: dict[tuple[int, int], list[int]] = {}
         for step in deepcopy(self._simulation).prune():
@@ -94,7 +103,7 @@ class Retention:
         return Freed(epochs, _freed(files))
 
     def _clear_up(self) -> None:
-        """Finishes what a kill left: checkpoints that no whole epoch starts from, files of recorded guards."""
+        """Deletes what a kill left over: files of recorded guards, and checkpoints that no whole epoch started from."""
         for epoch in sorted(self.guards, reverse=True):
             if "checkpoint" in self.guards[epoch].outs and epoch + 1 in self.guards:
                 self._release(epoch)
@@ -110,7 +119,7 @@ class Retention:
             self._release(step.releases)
 
     def _release(self, epoch: int) -> None:
-        """Drops the checkpoint of a pruned epoch."""
+        """Makes a pruned epoch drop its checkpoint."""
         self._write(self._guard(epoch, epoch - 1 not in self.guards, False))
 
     def _guard(self, epoch: int, network: bool, checkpoint: bool) -> Node:
@@ -141,7 +150,7 @@ class Retention:
         self.freed.size += _freed(files)
 
     def _large(self, guard: Node) -> Iterator[Path]:
-        """What a pruned epoch has no more, as far as it is there."""
+        """The paths in a pruned epoch's folder that are to be deleted and still there."""
         assert guard.epoch is not None
         kept = {out.path for out in guard.outs.values()}
         folder = self.root / guard.folder
@@ -152,7 +161,7 @@ class Retention:
 
 
 def _count(path: Path, files: dict[tuple[int, int], list[int]]) -> None:
-    """Adds the files at `path` to `files`: by inode their size, their links in all, and those seen."""
+    """Adds the files at or below `path` to `files`: by device and inode, size in bytes, hard links, and links seen."""
     for file in path.rglob("*") if path.is_dir() else [path]:
         if file.is_file() and not file.is_symlink():
             stat = file.stat()
@@ -160,5 +169,5 @@ def _count(path: Path, files: dict[tuple[int, int], list[int]]) -> None:
 
 
 def _freed(files: dict[tuple[int, int], list[int]]) -> int:
-    """Bytes that deleting these files frees: one that has another name elsewhere frees none."""
+    """Bytes that deleting these files frees: none for a file with a further hard link elsewhere."""
     return sum(size for size, links, seen in files.values() if seen == links)

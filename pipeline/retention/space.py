@@ -1,4 +1,4 @@
-"""The disk that a run will take at most, while its epochs are pruned as `retain` says."""
+"""The disk that a run will take at most, while its epochs are pruned as `retain` says, against what is free."""
 
 from __future__ import annotations
 
@@ -17,41 +17,44 @@ from stages.method.architectures import ARCHITECTURES
 from stages.parameters.run import RunParams
 
 COLOUR_BYTES = 3
-
+"""Bytes of a pixel."""
 
 MEAN_ASPECT = 1.4
-"""Long side over short side of the usual photograph, to estimate what packing takes."""
-
+"""Long side divided by short side of a usual photograph, to estimate the size of packed pictures."""
 
 COPIES = 2
-"""A small artifact lies in DVC's cache too (where the file system cannot share blocks)."""
+"""Copies of a small artifact: its own and DVC's cache (unless the file system can share their blocks)."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """Gigabytes by which the run will grow at most, and that are free."""
+    """Gigabytes (1e9 bytes) by which a run will grow at most, and that are free."""
 
     needed: float
     free: float
 
 
 def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) -> Space:
-    """Estimates the disk that the stages not yet done will take, while epochs are pruned as `retain` says.
+    """Estimates the disk that the stages which are not done will take, while epochs are pruned as `retain` says.
+
+    Args:
+        images: number of pictures.
+        states: of all stages of the run and its data set, in the order of computation.
 
     Raises:
-        Refusal: more than is free.
+        Refusal: they need more than is free.
     """
     features = ARCHITECTURES[params.model.architecture].features(params.model.width)
     rows = {
         PIXELS: params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
         FEATURES: features * (2 if params.extract.dtype == "float16" else 4),
         WHITENED: params.whiten.dim * 4,
-        # Parquet's bytes for random clusters, measured.
+        # Bytes a row, measured with random clusters, which compress worst.
         ASSIGNMENTS: 11 * COPIES,
         PSEUDOLABELS: 7 * COPIES,
     }
     size = {name: each * images for name, each in rows.items()} | {
-        # checkpoint.pt is a link into it: the network, and the optimizer's momentum.
+        # float32 weights and momenta; the epoch's checkpoint.pt is a hard link to the same file.
         "trained": parameters(params) * 8,
         WEIGHTS: parameters(params) * 4,
         CENTROIDS: (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
@@ -60,7 +63,7 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     growth = _Growth(params, checkpoint=size["trained"])
     for status in states:
         takes = {Path(out.path).name: size.get(Path(out.path).name, 0.0) for out in status.node.outs.values()}
-        # What persists stays until what replaces it is whole.
+        # A persistent artifact stays until its new version is whole.
         beside = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "persistent")
         large = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "large")
         growth.add(status, sum(takes.values()), large, beside)
@@ -76,7 +79,13 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
 
 
 class _Growth:
-    """Bytes that a run takes more than now, stage by stage, and the most of it."""
+    """Growth of a run in bytes, stage by stage.
+
+    Attributes:
+        checkpoint: bytes of a checkpoint.
+        now: growth so far; smaller again when epochs are pruned.
+        most: the largest growth so far.
+    """
 
     def __init__(self, params: RunParams, checkpoint: float) -> None:
         self.checkpoint = checkpoint
@@ -85,12 +94,12 @@ class _Growth:
         self._large: dict[int, float] = {}
 
     def add(self, status: NodeStatus, takes: float, large: float, beside: float) -> None:
-        """One stage, in the order of computation.
+        """Adds one stage; to be called in the order of computation.
 
         Args:
-            takes: bytes of all that it makes.
-            large: those of them that go when its epoch is pruned.
-            beside: those that are taken for a while beside what is there already, where it is made again.
+            takes: bytes of all its outputs.
+            large: bytes of those that are deleted when its epoch is pruned.
+            beside: bytes of those whose old version stays on disk until the new one is whole.
         """
         node = status.node
         if status.state in ("missing", "failed"):
@@ -112,6 +121,6 @@ class _Growth:
 
 
 def parameters(params: RunParams) -> int:
-    """Number of parameters of the backbone."""
+    """Number of trainable parameters of the run's backbone."""
     model = params.model
     return ARCHITECTURES[model.architecture].parameters(sobel=model.sobel, input=model.input, width=model.width)
