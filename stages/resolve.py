@@ -80,6 +80,7 @@ def _refuse_pruned(job: Job[ResolveKeys], params: RunParams) -> None:
 
 
 def _packed_anew(entry: dict[str, Any], job: Job[ResolveKeys]) -> bool:
+    """Whether the pictures were packed again since a guard recorded them."""
     with open(job.input("pack"), "rb") as file:
         now = hashlib.file_digest(file, "md5").hexdigest()
     return any(Path(dep["path"]).name == PACK and dep["md5"] != now for dep in entry.get("deps", []))

@@ -45,6 +45,13 @@ def test_a_path_that_is_named_is_there(path):
     assert (ROOT / path).exists()
 
 
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_a_source_file_that_another_document_names_is_there(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = re.findall(r"(?<![\w./-])(?:stages|pipeline|tests|benchmarks|docs)/[\w/]+\.\w+", text)
+    assert named and [path for path in named if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("name", DOTTED)
 def test_a_name_that_is_given_with_its_module_is_there(name):
     module, _, last = name.rpartition(".")

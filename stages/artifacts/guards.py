@@ -67,6 +67,7 @@ def changed_key(entry: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[st
 
 
 def _made_with(root: Path, run: str, key: str, before: Any, now: Any) -> str:
+    """The words for a changed key or revision, and the ways out."""
     if key.startswith("revision."):
         stage = key.removeprefix("revision.")
         made = f"was made by revision {before} of stages/{stage}.py, not {now}: go back to that code"
@@ -76,12 +77,14 @@ def _made_with(root: Path, run: str, key: str, before: Any, now: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    """A value as it is written in params.yaml."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value)
 
 
 def _or_branch(root: Path, run: str, sets: str = "") -> str:
+    """The advice to branch from the last epoch with a checkpoint; "" where there is none."""
     epochs = epochs_with_checkpoint(root / run_folder(run))
     if not epochs:
         return ""

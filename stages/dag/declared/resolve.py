@@ -12,7 +12,7 @@ STAGE = Stage(
     reads={"pack": Read(PACK, of="data set")},
     writes={"params": Write(PARAMS, "persistent")},
     keys=ResolveKeys,
-    # Whole sections and no single keys: a key may be missing there (its default holds), and DVC fails on one that is.
+    # Whole sections, not single keys: a key with a default may be missing there, and DVC fails on a missing key.
     root_keys=(*root_sections(), "datasets.{dataset}", "runs.{run}"),
     revised=False,
 )
