@@ -1,4 +1,4 @@
-"""Pulls the demo: the root's one stage depends on its figures and makes nothing.
+"""The root's one stage, which makes nothing: it depends on the demo's figures, so that `dvc repro` computes the demo.
 
 reads   figures/ of the demo
 """

@@ -1,7 +1,8 @@
-"""Stands in a run's dvc.yaml for the stages that `python -m pipeline run` has not made yet: never computes.
+"""The guard in the dvc.yaml of a run that is not finished: it stands in place of the stages to come, computes nothing.
 
-A stage that is planned and not recorded makes `dvc checkout` and others fail for the whole project, so `run` plans
-each when it is made. Until all are, this one tells `dvc repro` what to do; it ends with status 1.
+A stage that is planned and not recorded makes `dvc checkout` and other commands fail for the whole project. So `run`
+plans each stage only when it is made. Until all are made, `dvc repro` calls this one, which says what to do and exits
+with status 1.
 """
 
 import sys

@@ -20,7 +20,7 @@ from stages.parameters.keys import leaves
 from stages.parameters.run import RunParams
 
 DEMO = "demo"
-"""The run that the root's own stage pulls."""
+"""The run whose figures the root's own stage depends on, so that plain `dvc repro` computes it."""
 
 Plans = Mapping[int, Collection[str]]
 """By epoch, the names of its stages, for epochs that were recorded when fewer stages were declared."""
@@ -173,7 +173,7 @@ def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
 
 
 def unfinished_node(params: RunParams) -> Node:
-    """What stands in the run's folder for the stages that are not made yet."""
+    """The guard that stands in a run's folder in place of the stages that are not made yet."""
     folder = run_folder(params.run)
     return _node(declared()[UNFINISHED], _Spot(folder, params))
 
