@@ -3,7 +3,7 @@
 reads   whitened.zarr, pca.npz, pack.json (labels, to measure), the previous assignments
 writes  centroids.npy         (k, dim) float32
         assignments.parquet   image, cluster, distance (squared L2 to its centroid)
-        clustering.json       objective and splits per iteration, sizes, NMI, kNN accuracy, rank
+        clustering.json       objective and splits per iteration, sizes, NMI, AMI, kNN accuracy, rank
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from stages.parameters.cluster import ClusterKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
-REVISION = 2
+REVISION = 3
 
 KNN_ROWS = 10_000
 """kNN accuracy is measured on at most this many images, spread evenly over the data set."""
@@ -108,6 +108,7 @@ def measured(
         "repaired": found.repaired,
         "nmi_previous": None if previous is None else measures.nmi(previous, found.assignment),
         "nmi_labels": measures.nmi(labels[known], found.assignment[known]) if known.any() else None,
+        "ami_labels": measures.ami(labels[known], found.assignment[known]) if known.any() else None,
         "reassigned": None if previous is None else measures.reassigned_share(previous, found.assignment),
         "knn_accuracy": measures.knn_accuracy(rows[sample], labels[sample]),
         "rank": pca.rank,

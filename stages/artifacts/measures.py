@@ -26,6 +26,7 @@ are of the pseudo-labels."""
 CLUSTERING = {
     "nmi_previous": "float64",
     "nmi_labels": "float64",
+    "ami_labels": "float64",
     "reassigned": "float64",
     "knn_accuracy": "float64",
     "clusters": "Int64",
@@ -61,7 +62,8 @@ def epoch_row(
         row |= {column: training[column] for column in TRAINING}
     if clustering is None:
         return row | dict.fromkeys(CLUSTERING)
-    row |= {column: clustering[column] for column in CLUSTERING}
+    # A clustering of an earlier version lacks the measures that have come since.
+    row |= {column: clustering.get(column) for column in CLUSTERING}
     return row | {"objective": clustering["objective"][-1]}
 
 

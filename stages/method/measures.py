@@ -1,4 +1,4 @@
-"""Measures of a clustering: NMI (section 4.1), reassigned share, kNN accuracy, cluster sizes."""
+"""Measures of a clustering: NMI (section 4.1), AMI, reassigned share, kNN accuracy, cluster sizes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ def nmi(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
     if any(single):
         return 0.0
     return float(np.clip(normalized_mutual_info_score(a, b, average_method="geometric"), 0, 1))
+
+
+def ami(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
+    """Mutual information beyond that of chance, over the mean entropy so adjusted (Vinh et al. 2010); at most 1.
+
+    NMI grows with the number of clusters even where they are drawn by lot: this does not. None where both are a single
+    cluster, and 0 where one of them is, as `nmi`.
+    """
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    single = len(np.unique(a)) < 2, len(np.unique(b)) < 2
+    if all(single):
+        return None
+    return 0.0 if any(single) else float(min(adjusted_mutual_info_score(a, b), 1))
 
 
 def reassigned_share(before: NDArray[np.integer], after: NDArray[np.integer]) -> float:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from stages.method.measures import cluster_sizes, knn_accuracy, nmi, reassigned_share
+from stages.method.measures import ami, cluster_sizes, knn_accuracy, nmi, reassigned_share
 
 
 def formula(a, b):
@@ -67,6 +68,23 @@ def test_a_collapse_does_not_look_like_convergence():
     assert nmi(one, one) is None
     assert nmi(one, many) == 0
     assert nmi(many, one) == 0
+    assert (ami(one, one), ami(one, many), ami(many, one)) == (None, 0, 0)
+
+
+@settings(derandomize=True, deadline=None)
+@given(pairs)
+def test_ami_is_scikit_learns_where_both_have_several_clusters(pairs):
+    a, b = (np.array(side) for side in zip(*pairs, strict=True))
+    single = len(np.unique(a)) < 2, len(np.unique(b)) < 2
+    expected = None if all(single) else 0 if any(single) else min(adjusted_mutual_info_score(a, b), 1)
+    assert ami(a, b) == expected
+
+
+def test_ami_says_nothing_where_nmi_grows_by_chance():
+    rng = np.random.default_rng(0)
+    classes, lots = rng.integers(0, 10, 500), rng.integers(0, 100, 500)
+    assert nmi(classes, lots) > 0.2 and abs(ami(classes, lots)) < 0.02
+    assert ami(classes, classes) == pytest.approx(1)
 
 
 def test_the_reassigned_share_counts_what_left_the_majority_of_its_cluster():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score
 from stage_helpers import N, change, epoch, refused, remove, run_one
 
 from stages.artifacts.chunks import ChunkReader, ChunkWriter
@@ -33,6 +34,20 @@ def test_a_collapse_is_told_and_marked(finished_copy):
     ChunkWriter(epoch(project, "whitened.zarr"), (N, 32), "float32").write_all([rows], N)
     assert "warning: the largest cluster holds 94%" in run_one(project, "cluster")
     assert json.loads(epoch(project, "clustering.json").read_text())["collapsed"] is True
+
+
+def test_ami_is_of_the_labelled_pictures_alone_and_missing_without_any(finished_copy):
+    project = finished_copy
+    manifest = project.path("data/images/demo/manifest.parquet")
+    table = pd.read_parquet(manifest)
+    labels = table["label"].where(np.arange(N) % 3 > 0, -1)
+    found = []
+    for shown in (labels, labels * 0 - 1):
+        table.assign(label=shown.astype("int32")).to_parquet(manifest)
+        run_one(project, "cluster")
+        found.append(json.loads(epoch(project, "clustering.json").read_text())["ami_labels"])
+    clusters = pd.read_parquet(epoch(project, "assignments.parquet"))["cluster"]
+    assert found == [adjusted_mutual_info_score(labels[labels >= 0], clusters[labels >= 0]), None]
 
 
 def test_clusters_of_other_pictures_are_no_previous_clusters(finished_copy):

@@ -12,6 +12,7 @@ import pytest
 import torch
 import zarr
 from results_helpers import DIM, EPOCHS, K, N, labels, nmi, raw, types
+from sklearn.metrics import adjusted_mutual_info_score
 
 from pipeline import open_run
 from stages.artifacts.measures import HISTORY
@@ -38,6 +39,7 @@ def test_history_has_the_documented_columns_and_types(run):
         "labels": "Int64",
         "nmi_previous": "float64",
         "nmi_labels": "float64",
+        "ami_labels": "float64",
         "reassigned": "float64",
         "knn_accuracy": "float64",
         "clusters": "Int64",
@@ -65,6 +67,7 @@ def test_history_is_what_the_files_say(finished, run):
         clusters = table["cluster"]
         sizes = clusters.value_counts()
         assert row["nmi_labels"] == pytest.approx(nmi(truth, clusters))
+        assert row["ami_labels"] == pytest.approx(adjusted_mutual_info_score(truth, clusters))
         assert row["objective"] == pytest.approx(table["distance"].mean(), rel=1e-4)
         assert (row["used"], row["clusters"], row["empty"]) == (len(sizes), K, K - len(sizes))
         assert row["largest_share"] == pytest.approx(sizes.max() / N)
@@ -81,6 +84,14 @@ def test_history_is_what_the_files_say(finished, run):
         assert history["images_trained"][i] == N
         assert history["lr"][i] == run.params.train.lr
     assert history["loss"].isna().tolist() == [False, False, True]
+
+
+def test_a_final_clustering_of_an_earlier_version_lacks_later_measures(finished_copy):
+    path = finished_copy.run_path("final/clustering.json")
+    content = json.loads(path.read_text())
+    del content["ami_labels"]
+    path.write_text(json.dumps(content))
+    assert open_run("demo", finished_copy.root).history()["ami_labels"].isna().tolist() == [False, False, True]
 
 
 def test_history_equals_the_exported_table(finished, run):
