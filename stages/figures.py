@@ -1,8 +1,8 @@
 """Draws the curves of section 4.1 (Fig. 2a, 2b) and the clusters of the finished network.
 
 reads   history.csv, final/assignments.parquet, pack.json (pixels.zarr)
-writes  figures/curves.png     NMI to labels, NMI between epochs, loss
-        figures/clusters.png   the images closest to each of the largest clusters' centroids
+writes  figures/curves.png     NMI and AMI to labels, NMI between epochs, loss, share of images reassigned
+        figures/clusters.png   the largest clusters: size, purity, commonest label, most typical images
 """
 
 import io
@@ -14,17 +14,26 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stages.artifacts.pictures import PackedImages
+from stages.artifacts.sheets import cluster_strips
 from stages.artifacts.tables import read_parquet
 from stages.artifacts.writing import write_bytes
+from stages.method import clusterings, sheet
 from stages.parameters.types import NoKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
 matplotlib.use("Agg")
 
-REVISION = 1
+REVISION = 2
 
-ROWS, COLUMNS, TILE, GAP = 12, 12, 56, 4
+ROWS = 12
+"""Clusters on the sheet, at most."""
+
+AGREEMENT = {
+    "nmi_labels": "NMI, clusters and labels",
+    "ami_labels": "AMI, clusters and labels",
+    "nmi_previous": "NMI, clusters at t-1 and t",
+}
 
 
 def figures(job: Job[NoKeys]) -> None:
@@ -38,50 +47,44 @@ def figures(job: Job[NoKeys]) -> None:
     figure.savefig(buffer, dpi=120, metadata={"Software": None})
     plt.close(figure)
     write_bytes(folder / "curves.png", buffer.getbuffer())
-    sheet = clusters(job.packed(), read_parquet(job.input("assignments")))
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "PNG")
+    Image.fromarray(clusters(job.packed(), read_parquet(job.input("assignments")))).save(buffer, "PNG")
     write_bytes(folder / "clusters.png", buffer.getbuffer())
 
 
 def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
-    """NMI and loss by epoch, as a figure of two panels."""
+    """What was measured by epoch, as a figure of three panels."""
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for column, label in (("nmi_labels", "clusters and labels"), ("nmi_previous", "clusters at t-1 and t")):
+    figure, (agreement, loss, reassigned) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    epoch = history["epoch"]
+    for column, label in AGREEMENT.items():
         if history[column].notna().any():
-            left.plot(history["epoch"], history[column], marker=".", label=label)
-    left.set(xlabel="epoch", ylabel="NMI", ylim=(0, None))
-    left.legend(loc="best", frameon=False)
+            agreement.plot(epoch, history[column], marker=".", label=label)
+    agreement.set(xlabel="epoch", ylabel="agreement of clusterings", ylim=(0, None))
     if history["loss"].notna().any():
-        right.plot(history["epoch"], history["loss"], marker=".", color="tab:red")
-    right.set(xlabel="epoch", ylabel="loss on the pseudo-labels")
-    for axes in (left, right):
+        loss.plot(epoch, history["loss"], marker=".", color="tab:red", label="loss")
+        # Constant and equal for all pseudo-labels, the network has learnt nothing yet: cross entropy ln k.
+        loss.plot(epoch, np.log(history["labels"].astype(float)), "--", color="tab:gray", label="chance: ln k")
+    loss.set(xlabel="epoch", ylabel="loss on the pseudo-labels")
+    if history["reassigned"].notna().any():
+        reassigned.plot(epoch, history["reassigned"], marker=".", color="tab:purple")
+    reassigned.set(xlabel="epoch", ylabel="share of images reassigned", ylim=(0, 1.02))
+    figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr, call-arg]
+    for axes in (agreement, loss, reassigned):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(epoch.min() - 0.5, epoch.max() + 0.5)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best", frameon=False)
     return figure
 
 
 def clusters(images: PackedImages, assignments: pd.DataFrame) -> NDArray[np.uint8]:
-    """A sheet of squares (H, W, 3): a row a cluster, largest first, the closest images first."""
-    sizes = assignments["cluster"].value_counts(sort=True).head(ROWS)
-    step = TILE + GAP
-    sheet = np.full((len(sizes) * step + GAP, COLUMNS * step + GAP, 3), 255, np.uint8)
-    for row, cluster in enumerate(sizes.index):
-        members = assignments[assignments["cluster"] == cluster].nsmallest(COLUMNS, "distance")
-        for column, image in enumerate(members["image"]):
-            top, left = GAP + row * step, GAP + column * step
-            sheet[top : top + TILE, left : left + TILE] = thumbnail(images, int(image), TILE)
-    return sheet
-
-
-def thumbnail(images: PackedImages, image: int, size: int) -> NDArray[np.uint8]:
-    """The centre of a picture as (size, size, 3)."""
-    side = min(int(images.height[image]), int(images.width[image]))
-    square = Image.fromarray(images.centre_crop(image, side))
-    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+    """A sheet (H, W, 3): a strip a cluster, largest first, the closest images first."""
+    largest = clusterings.clusters(assignments, images.label, images.classes).head(ROWS)
+    return sheet.draw(cluster_strips(images, largest, assignments, sheet.COLUMNS))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.recording.inspector import final_is_current
-from pipeline.results import clusterings
 from pipeline.results.epoch_files import Epoch, EpochFiles
 from pipeline.results.mixtures import Descent
 from stages.artifacts.documents import load_json
@@ -37,7 +36,7 @@ from stages.dag.names import (
     WHITENED,
 )
 from stages.errors import Refusal
-from stages.method import measures
+from stages.method import clusterings, measures
 from stages.parameters.run import RunParams
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""pipeline/results/clusterings.py: NMI, what clusters hold, how they go over into others, the groups to take away."""
+"""pipeline/results/run.py: NMI, what clusters hold, how they go over into others, the groups to take away."""
 
 from __future__ import annotations
 

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 
 def clusters(assignments: pd.DataFrame, labels: NDArray[np.int32], classes: list[str]) -> pd.DataFrame:
-    """A row per non-empty cluster; see `pipeline.results.run.Run.clusters`.
+    """A row per non-empty cluster; largest first.
+
+    Columns: cluster (int32), size (int64), mean_distance (float32); where there are labels: label (name of the class of
+    most of its images) and purity (their share, float64).
 
     Args:
         assignments: image, cluster, distance, a row per image.
@@ -30,7 +33,9 @@ def clusters(assignments: pd.DataFrame, labels: NDArray[np.int32], classes: list
 
 
 def transitions(old: pd.Series[Any], new: pd.Series[Any]) -> pd.DataFrame:
-    """A row per pair of clusters that share images; see `pipeline.results.run.Run.transitions`.
+    """A row per pair of clusters that share images; the largest first.
+
+    Columns: from, to (int32), images (int64), share_from, share_to (float64), kind; see `Run.transitions`.
 
     Args:
         old, new: (N,) the cluster of each image in two epochs.
