@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipeline.results.run import Run
 
-__all__ = ["open_run"]
+__all__ = ["compare", "open_run"]
 
 
 def open_run(name: str, root: str | Path | None = None) -> Run:
@@ -32,3 +34,14 @@ def open_run(name: str, root: str | Path | None = None) -> Run:
     from pipeline.results.run import Run
 
     return Run(name, root)
+
+
+def compare(*names: str, root: str | Path | None = None) -> pd.DataFrame:
+    """Runs side by side: parameters that differ, final measures, epochs, minutes; see `pipeline.comparison.compare`.
+
+    Raises:
+        stages.errors.Refusal: no run is named, or one of them has not begun.
+    """
+    from pipeline.comparison import compare as beside
+
+    return beside(*names, root=root)

@@ -1,38 +1,29 @@
-"""`embed`: new pictures through a finished run's network, PCA and centroids."""
+"""`embed`: new pictures through a run's network, PCA and centroids."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
-from pipeline.recording.inspector import final_is_current, refuse_other
-from stages.artifacts.checkpoints import for_features
+from pipeline.outputs import CSV, TABLES, beside, is_text, refuse_output
+from pipeline.results.embedder import Embedder
+from pipeline.results.epoch_files import Epoch, EpochFiles
 from stages.artifacts.run_params import load_run_params
-from stages.artifacts.transform import read as read_pca
-from stages.artifacts.writing import space_told
-from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.names import CENTROIDS, CHECKPOINT, PCA
+from stages.dag.folders import run_folder
 from stages.errors import Refusal
-from stages.method.decode import Unreadable, centre_crop, decode
-from stages.method.features import check_features
-from stages.method.features import embed as features_of
-from stages.method.kmeans import assign
-from stages.method.sampling import batches
-from stages.parameters.dataset import MOST_ASPECT
-from stages.runtime.devices import device_of
+from stages.method.decode import Unreadable
 from stages.runtime.prefetch import prefetch
 from stages.runtime.report import Reporter, printable
-from stages.runtime.threads import float_modes, thread_limit
-from stages.sources.listing import Entry, list_source
+from stages.sources.listing import ENDINGS, Entry, Listing, list_source
 
 
 @dataclass(frozen=True)
@@ -43,80 +34,62 @@ class Embedded:
     rejected: list[tuple[bytes, str]]
 
 
-def embed(root: Path, run: str, source: Path, out: Path, report: Reporter) -> Embedded:
-    """Writes a parquet of path, cluster, distance and embedding, a row a picture, in listing order.
+def embed(root: Path, run: str, source: Path, out: Path, report: Reporter, epoch: Epoch | None = None) -> Embedded:
+    """Writes a table of path, cluster, distance and embedding, a row a picture, in listing order.
 
     Pictures go through in the blocks of the training folder's extraction, so that embedding the
-    training folder gives final/ again.
+    training folder gives the epoch's own assignments again.
+
+    Args:
+        source: a folder, a text file of paths, or one picture.
+        out: CSV or parquet by its ending; in a CSV each number of the embedding has a column.
+        epoch: by default final/, or the last whole epoch of a run that is not finished.
 
     Raises:
-        Refusal: the run is not finished, or `source` holds no picture that can be read.
+        Refusal: the run has no such epoch, or `source` holds no picture that can be read.
     """
+    refuse_output(out, TABLES)
     params = load_run_params(root / run_folder(run))
-    final = root / epoch_folder(run, "final")
-    if not (final / CENTROIDS).exists() or not final_is_current(root, params):
-        raise Refusal(f"run {run} is not finished: `python -m pipeline run --run {run}`")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise Refusal(f"{out} cannot be written: name a file in a folder that exists with -o")
-    listing = list_source(source)
-    last = root / epoch_folder(run, params.epochs)
-    for path in (last / CHECKPOINT, final / PCA, final / CENTROIDS):
-        refuse_other(path, run)
-    network = for_features(params.model, last / CHECKPOINT, _device(params.device, report))
-    pca, centroids = read_pca(final / PCA), np.load(final / CENTROIDS)
+    files = EpochFiles(root, run, params)
+    if epoch is None:
+        epoch = files.latest()
+        if epoch != "final":
+            report.say(f"run {run} is not finished: by epoch {epoch}, its last whole one")
+    listing = _listing(source)
+    embedder = Embedder(files, epoch, report)
 
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:
         try:
             with open(entry.path, "rb") as file:
-                picture = decode(file.read(), params.dataset.size, MOST_ASPECT)
+                return entry, embedder.crop(file.read())
         except (Unreadable, OSError) as error:
             return entry, str(error)
-        return entry, centre_crop(picture, params.model.input).copy()
 
-    float_modes(params.precision)
     loaded = prefetch(read, listing.entries, params.workers)
     told = report.progress(loaded, f"embed {source}", len(listing.entries), lambda _: 1)
     rejected = list(listing.rejected)
     count = 0
-    partial = out.with_name(f".{out.name}.partial")
-    schema = pa.schema(
-        [
-            ("path", pa.binary()),
-            ("cluster", pa.int32()),
-            ("distance", pa.float32()),
-            ("embedding", pa.list_(pa.float32(), pca.dim)),
-        ]
-    )
-    try:
-        with thread_limit(params.threads), space_told(out, 0), pq.ParquetWriter(partial, schema) as writer:
-            for names, pictures in _blocks(told, params.extract.chunk_rows, rejected):
-                spans = batches(len(pictures), params.extract.batch)
-                features = np.concatenate(
-                    [features_of(network, np.stack(pictures[a:b]), params.precision) for a, b in spans]
-                )
-                white = pca.apply(check_features(features, params.extract.dtype))
-                cluster, distance = assign(white, centroids)
-                writer.write_table(_table(names, cluster, distance, white, schema))
-                count += len(names)
+    text = all(is_text(entry.name) for entry in listing.entries)
+    with beside(out) as partial, _writer(partial, out.suffix.lower(), embedder.dim, text) as write:
+        for names, crops in _blocks(told, params.extract.chunk_rows, rejected):
+            rows = embedder.whitened(crops)
+            write(names, *embedder.assigned(rows), rows)
+            count += len(names)
         if not count:
             name, reason = rejected[0]
             raise Refusal(
                 f"none of the {len(rejected)} pictures of {source} can be read, such as "
                 f"{printable(os.fsdecode(name))} ({reason}); {out} is not written"
             )
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return Embedded(count, rejected)
 
 
-def _device(name: str, report: Reporter) -> torch.device:
-    """The run's device, or the CPU: where a run was trained says nothing of where it is used."""
-    try:
-        return device_of(name)
-    except Refusal:
-        report.say(f"device: {name} is not here: on the CPU, where last digits may differ")
-        return torch.device("cpu")
+def _listing(source: Path) -> Listing:
+    if source.is_file() and os.fsencode(source).lower().endswith(ENDINGS):
+        status = source.stat()
+        name, base = os.fsencode(source.name), os.fsencode(source.absolute().parent)
+        return Listing([Entry(name, base, status.st_size, status.st_mtime_ns, listed=True)])
+    return list_source(source)
 
 
 def _blocks(
@@ -139,12 +112,34 @@ def _blocks(
         yield names, pictures
 
 
-def _table(names: list[bytes], cluster: Any, distance: Any, white: Any, schema: pa.Schema) -> pa.Table:
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(white.ravel()), white.shape[1])
-    columns = [
-        pa.array(names, pa.binary()),
-        pa.array(cluster.astype(np.int32)),
-        pa.array(distance.astype(np.float32)),
-        vectors,
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
+Write = Callable[[list[bytes], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]], None]
+"""Appends rows: names, clusters, distances and embeddings (n, dim)."""
+
+
+@contextmanager
+def _writer(path: Path, ending: str, dim: int, text: bool) -> Iterator[Write]:
+    """Writes a table block by block, since its vectors may not fit into memory."""
+    if ending in CSV:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            numbers = [f"embedding_{i}" for i in range(dim)]
+            file.write(",".join(["path", "cluster", "distance", *numbers]) + "\n")
+
+            def append(names: list[bytes], cluster: NDArray, distance: NDArray, rows: NDArray) -> None:
+                frame = pd.DataFrame(rows)
+                frame.insert(0, "distance_", distance)
+                frame.insert(0, "cluster_", cluster)
+                frame.insert(0, "path_", pd.Series([os.fsdecode(name) for name in names], dtype=object))
+                frame.to_csv(file, header=False, index=False)
+
+            yield append
+        return
+    kinds = [pa.string() if text else pa.binary(), pa.int32(), pa.float32(), pa.list_(pa.float32(), dim)]
+    schema = pa.schema(list(zip(("path", "cluster", "distance", "embedding"), kinds, strict=True)))
+    with pq.ParquetWriter(path, schema) as writer:
+
+        def append(names: list[bytes], cluster: NDArray, distance: NDArray, rows: NDArray) -> None:
+            vectors = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), dim)
+            columns = [pa.array(names, pa.binary()).cast(kinds[0]), pa.array(cluster), pa.array(distance), vectors]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+
+        yield append

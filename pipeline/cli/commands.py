@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import looking
 from pipeline.cli.options import Epochs, RunName, Sets, Yes, requested
-from pipeline.cli.terminal import Shared, answer, epoch_of, escape, next_steps, opened, print_table, reporter, root
+from pipeline.cli.terminal import (
+    Shared,
+    answer,
+    next_steps,
+    print_table,
+    reporter,
+    root,
+)
 from stages.dag.declared import names
 from stages.errors import Refusal
 
@@ -26,10 +33,21 @@ app = typer.Typer(
 )
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"deepcluster-pipeline {version('deepcluster-pipeline')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with every error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version.", callback=_tell_version, is_eager=True)
+    ] = False,
 ) -> None:
     context.ensure_object(Shared).debug = debug
 
@@ -144,25 +162,6 @@ def rerun(
 
 
 @app.command()
-def embed(
-    images: Annotated[Path, typer.Argument(help="Folder of pictures, or a text file of paths.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The parquet file to write.")],
-    run: RunName = "demo",
-) -> None:
-    """Give new pictures the clusters of a finished run: path, cluster, distance, embedding.
-
-    Example: `python -m pipeline embed --run mine ~/more-photos -o out.parquet`
-    """
-    from pipeline.embed import embed as through
-
-    with reporter(run) as report:
-        found = through(root(), run, images, out, report)
-        for name, reason in found.rejected:
-            report.say(f"rejected: {escape(name)}: {reason}")
-        report.say(f"{found.count:,} pictures in {out}, {len(found.rejected):,} rejected")
-
-
-@app.command()
 def branch(
     source: Annotated[str, typer.Option("--from", help="RUN@EPOCH to start from.")],
     run: Annotated[str, typer.Option("--run", help="Name of the new run.")],
@@ -179,49 +178,6 @@ def branch(
     typer.echo(
         f"run {run} starts from {source} and goes to epoch {params.epochs}: `python -m pipeline run --run {run}`"
     )
-
-
-@app.command()
-def show(
-    run: RunName = "demo",
-    epoch: Annotated[str, typer.Option("--epoch", help="Number of the epoch, or final.")] = "final",
-    most: Annotated[int, typer.Option("--most", min=1, help="Clusters to show, largest first.")] = 20,
-) -> None:
-    """Show an epoch's clusters: sizes, purity where there are labels, sample paths.
-
-    Example: `python -m pipeline show --epoch 3`
-    """
-    from pipeline.cli.tables import clusters_table
-
-    print_table(clusters_table(opened(run), epoch_of(epoch), most))
-
-
-@app.command()
-def nmi(
-    run: RunName = "demo",
-    a: Annotated[str | None, typer.Option("--a", help="One epoch.")] = None,
-    b: Annotated[str | None, typer.Option("--b", help="Another epoch.")] = None,
-) -> None:
-    """Tell the NMI of each clustering to the one before and to labels, or between two epochs.
-
-    Example: `python -m pipeline nmi --a 3 --b final`
-    """
-    found = opened(run).nmi(None if a is None else epoch_of(a), None if b is None else epoch_of(b))
-    if a is None:
-        typer.echo(found.to_string(index=False, float_format="%.4f", na_rep="-"))
-    else:
-        typer.echo("both are a single cluster" if found is None else f"{found:.4f}")
-
-
-@app.command()
-def runs() -> None:
-    """List the runs: data set, epochs, NMI, size on disk.
-
-    Example: `python -m pipeline runs`
-    """
-    from pipeline.results.inventory import runs as listed
-
-    typer.echo(listed(root()).to_string(index=False, float_format="%.3f", na_rep="-"))
 
 
 @app.command()
@@ -248,6 +204,9 @@ def verify(run: RunName = "demo") -> None:
         wrong = check(root(), run, report)
     if wrong:
         raise Refusal(f"{len(wrong)} artifacts differ from what was recorded; first: {wrong[0]}")
+
+
+app.add_typer(looking.app)
 
 
 def main() -> None:

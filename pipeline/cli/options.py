@@ -26,6 +26,11 @@ Images = Annotated[
     typer.Option("--images", help="Pictures of a new run: a folder, or a text file with a path a line."),
 ]
 Preset = Annotated[str, typer.Option("--preset", help="Values of a new run: fit (to its pictures) or paper.")]
+WholeEpoch = Annotated[
+    str | None,
+    typer.Option("--epoch", help="Number of a whole epoch, or final; by default the last there is."),
+]
+Save = Annotated[Path | None, typer.Option("--save", help="Draw them too: a .png, .jpg or .webp.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Recompute recorded epochs, or delete, without asking.")]
 
 

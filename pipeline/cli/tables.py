@@ -59,3 +59,32 @@ def clusters_table(run: Run, epoch: int | str, most: int) -> Table:
             cells += [Text(printable(str(row["label"]))), f"{row['purity']:.2f}"]
         table.add_row(*cells, Text(samples))
     return table
+
+
+def pictures_table(frame: Any) -> Table:
+    """A row a picture: the frame's columns, numbers to three digits, the path last."""
+    columns = [name for name in frame.columns if name != "path"] + ["path"]
+    table = Table(*columns, box=None)
+    for row in frame[columns].to_dict("records"):
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def compared_table(frame: Any) -> Table:
+    """Runs beside each other, a column each; a row a parameter that differs, and a measure."""
+    table = Table("", *frame.index, box=None)
+    from pipeline.comparison import MEASURED
+
+    for name in frame.columns:
+        # Measures to three digits, parameters as they were given: 1e-05 is not 0.
+        values = (
+            frame[name] if name in MEASURED else frame[name].map(lambda value: None if value is None else str(value))
+        )
+        table.add_row(name, *(_cell(value) for value in values))
+    return table
+
+
+def _cell(value: Any) -> Text:
+    if value is None or value != value:
+        return Text("-")
+    return Text(f"{value:.3f}" if isinstance(value, float) else printable(str(value)))

@@ -85,6 +85,16 @@ def epoch_of(text: str) -> int | str:
     raise Refusal(f"{text!r} is no epoch: give a number, or final")
 
 
+def chosen(run: Any, epoch: str | None) -> int | str:
+    """The epoch that was asked for, or the last whole one of an opened run, which is told where it is not final."""
+    if epoch is not None:
+        return epoch_of(epoch)
+    latest: int | str = run.latest()
+    if latest != "final":
+        typer.echo(f"run {run.name} is not finished: epoch {latest}, its last whole one", err=True)
+    return latest
+
+
 def reporter(run: str) -> Reporter:
     from stages.runtime.report import Reporter
 

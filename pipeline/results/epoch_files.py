@@ -10,7 +10,7 @@ from stages.artifacts.records import pruned_record
 from stages.artifacts.remedies import remedy
 from stages.dag.epochs import clustered_epoch, epochs_with, spans
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.names import ASSIGNMENTS, FEATURES, WHITENED
+from stages.dag.names import ASSIGNMENTS, CHECKPOINT, FEATURES, METRICS, WHITENED
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
 
@@ -71,6 +71,42 @@ class EpochFiles:
             last = "; the last row of `history` is final" if beyond else ""
             raise Refusal(f"{path} is missing; epochs with a clustering: {finished}{last}")
         return path
+
+    def network_of(self, epoch: Epoch) -> Path:
+        """The checkpoint of the network whose features `epoch` clusters."""
+        where = _where(epoch)
+        path = self.path(self._network_before(where), CHECKPOINT)
+        if path.exists():
+            return path
+        usable = [n for n in self.clusterings() if self.path(self._network_before(n), CHECKPOINT).exists()]
+        raise Refusal(
+            f"{path} is missing, whose network gave epoch {where} its clusters ({self._why_missing(path)}); epochs "
+            f"that have theirs: {', '.join(map(str, usable)) or 'none'} (`--epoch N`)"
+        )
+
+    def _network_before(self, epoch: Epoch) -> int:
+        if epoch == "final":
+            return self.params.epochs
+        return clustered_epoch(self.params, int(epoch)) - 1
+
+    def _why_missing(self, path: Path) -> str:
+        return "pruned: `retain` in params.yaml" if pruned_record(path.parent) else "not made here, or deleted"
+
+    def latest(self) -> Epoch:
+        """ "final", or the last whole epoch of a run that is not finished.
+
+        Raises:
+            Refusal: no epoch is whole yet.
+        """
+        clusterings = self.clusterings()
+        if "final" in clusterings:
+            return "final"
+        whole = [epoch for epoch in epochs_with(self.folder, METRICS) if epoch > self.params.start]
+        if not whole:
+            raise Refusal(
+                f"run {self.run} has no whole epoch yet: `python -m pipeline run --run {self.run}` goes on with it"
+            )
+        return whole[-1]
 
     def clusterings(self) -> list[Epoch]:
         numbers: list[Epoch] = [*epochs_with(self.folder, ASSIGNMENTS)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.recording.inspector import final_is_current
 from pipeline.results.epoch_files import Epoch, EpochFiles
 from pipeline.results.mixtures import Descent
+from pipeline.results.neighbours import neighbours, pairs_table
 from stages.artifacts.documents import load_json
 from stages.artifacts.measures import HISTORY, epoch_row, history_table
 from stages.artifacts.pictures import PackedImages
@@ -38,6 +39,7 @@ from stages.dag.names import (
 from stages.errors import Refusal
 from stages.method import clusterings, measures
 from stages.parameters.run import RunParams
+from stages.sources.listing import source_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -126,7 +128,7 @@ class Run:
         Columns: cluster (int32), size (int64), mean_distance (float32); where there are labels:
         label (class name of most of its images) and purity (their share, float64).
         """
-        images = self._packed()
+        images = self.packed()
         return clusterings.clusters(self.assignments(epoch), images.label, images.classes)
 
     def transitions(self, a: Epoch, b: Epoch) -> pd.DataFrame:
@@ -139,17 +141,50 @@ class Run:
         """
         return clusterings.transitions(self.assignments(a)["cluster"], self.assignments(b)["cluster"])
 
-    def groups(self) -> pd.DataFrame:
-        """The groups to take away, from final/: path (str), image, cluster, distance; sorted by cluster
-        and distance, so that each group begins with its most typical picture."""
-        frame = self.assignments("final")
-        frame.insert(0, "path", self._paths())
+    def groups(self, epoch: Epoch = "final") -> pd.DataFrame:
+        """The groups to take away: path (str, absolute, of the picture's own file), image, cluster, distance.
+
+        Sorted by cluster and distance, so that each group begins with its most typical picture.
+        """
+        frame = self.assignments(epoch)
+        frame.insert(0, "path", self.sources())
         return frame.sort_values(["cluster", "distance"], kind="stable").reset_index(drop=True)
+
+    def latest(self) -> Epoch:
+        """ "final", or the last whole epoch of a run that is not finished."""
+        return self._files.latest()
+
+    def neighbours(self, image: int | str | Path, n: int = 12, epoch: Epoch = "final") -> pd.DataFrame:
+        """The pictures of the run closest to a picture, by exact search in the epoch's whitened space.
+
+        Args:
+            image: the number of a picture of the run, which is left out; or a file, which is put through the network
+                unless it is one of the run's.
+
+        Returns:
+            image (int64), path (str, as in `images`), cluster (int32), distance (float32, squared L2), closest first.
+        """
+        return neighbours(self, self._files, image, n, epoch)
+
+    def nearest_pairs(self, n: int = 20, epoch: Epoch = "final") -> pd.DataFrame:
+        """The n pairs of pictures closest to each other, exact, in the epoch's whitened space; near copies come first.
+
+        Returns:
+            distance (float32, squared L2), image_a, image_b (int64, a < b), path_a, path_b (str), closest first. The
+            time grows with the square of the number of pictures.
+        """
+        return pairs_table(self.whitened(epoch).read(), self._paths(), n)
+
+    def duplicates(self) -> pd.DataFrame:
+        """Pictures whose files are exact copies of one another: sha256, image, path (str), copies together."""
+        images = self.images()
+        copies = images[images.duplicated("sha256", keep=False)]
+        return copies.sort_values(["sha256", "image"])[["sha256", "image", "path"]].reset_index(drop=True)
 
     def images(self) -> pd.DataFrame:
         """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or
         missing), height, width (int32, as packed), sha256 of the file (str)."""
-        images = self._packed()
+        images = self.packed()
         frame = read_parquet(images.folder / MANIFEST)
         return pd.DataFrame(
             {
@@ -167,7 +202,7 @@ class Run:
         """The packed picture, as a PIL image."""
         from PIL import Image as pil
 
-        images = self._packed()
+        images = self.packed()
         if not 0 <= image < len(images):
             raise Refusal(f"image {image}: data set {images.folder.name} has images 0 to {len(images) - 1}")
         return pil.fromarray(np.array(images[image]))
@@ -230,10 +265,18 @@ class Run:
                 stacklevel=3,
             )
 
-    def _packed(self) -> PackedImages:
+    def packed(self) -> PackedImages:
+        """The packed pixels, by number of image: `run.packed()[17]` is (height, width, 3) uint8."""
         return PackedImages(self.root / dataset_folder(self.params.dataset.name))
+
+    def sources(self) -> pd.Series[Any]:
+        """(N,) the absolute path of each picture's own file, as it was when it was packed; as objects, see `images`."""
+        source = source_path(self.root, self.params.dataset)
+        # Lines of a text file are relative to its folder.
+        base = os.path.abspath(source.parent if source.is_file() else source)
+        return pd.Series([os.path.join(base, path) for path in self._paths()], dtype=object)
 
     def _paths(self) -> pd.Series[Any]:
         # Names that are not UTF-8 keep their bytes as surrogates; os.fsencode gives them back. pandas'
         # own string type refuses surrogates.
-        return pd.Series([os.fsdecode(path) for path in self._packed().paths()], dtype=object)
+        return pd.Series([os.fsdecode(path) for path in self.packed().paths()], dtype=object)

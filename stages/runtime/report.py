@@ -128,3 +128,8 @@ def printable(path: str) -> str:
     """A path for people: bytes that are no text, and control characters, as escapes."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(count: int, what: str) -> str:
+    """ "1 picture", "2,000 pictures"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -1,5 +1,7 @@
 """A user's own folder of photographs, as in the README: run, embed, more pictures, pack again."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,7 +62,7 @@ def test_embedding_the_training_folder_gives_final_again(mine, first, tmp_path):
     out = pd.read_parquet(tmp_path / "out.parquet")
     manifest = pd.read_parquet(mine.path("data/images/mine/manifest.parquet"))
     final = pd.read_parquet(mine.run_path("final/assignments.parquet", "mine"))
-    assert out["path"].tolist() == manifest["path"].tolist()
+    assert [os.fsencode(path) for path in out["path"]] == manifest["path"].tolist()
     np.testing.assert_array_equal(out["cluster"], final["cluster"])
     np.testing.assert_array_equal(out["distance"], final["distance"])
     white = zarr.open_array(mine.run_path("final/whitened.zarr", "mine"), mode="r")[:]

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import typer
@@ -22,6 +23,9 @@ COMMANDS = (
     "embed",
     "branch",
     "show",
+    "groups",
+    "similar",
+    "compare",
     "nmi",
     "runs",
     "remove",
@@ -69,3 +73,9 @@ def test_importing_loads_nothing_heavy(module):
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded
     assert not {"numpy", "torch", "pandas", "dvc", "faiss", "zarr", "sklearn", "matplotlib"} & set(loaded)
+
+
+def test_the_version_is_that_of_the_project(cli, finished):
+    with open(finished.path("pyproject.toml"), "rb") as file:
+        project = tomllib.load(file)["project"]
+    assert cli(finished.root, "--version").out == f"{project['name']} {project['version']}\n"

@@ -55,4 +55,4 @@ def test_rejected_names_are_printed_as_escapes_by_embed(cli, finished_copy, tmp_
     ended = cli(finished_copy.root, "embed", folder, "-o", tmp_path / "out.parquet")
     assert ended.status == 0
     assert r"rejected: line\nbreak\x1b[31m.png: " in ended.out
-    assert "1 pictures in" in ended.out and "1 rejected" in ended.out
+    assert "1 picture in" in ended.out and "1 rejected" in ended.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -141,5 +142,20 @@ def test_groups_are_the_final_clusters_with_their_most_typical_pictures_first(fi
     final = raw(finished, "final/assignments.parquet").set_index("image")
     assert sorted(table["image"]) == list(range(N))
     assert (final["cluster"].loc[table["image"]].to_numpy() == table["cluster"].to_numpy()).all()
-    names = run.images()["path"]
-    assert (names.loc[table["image"]].to_numpy() == table["path"].to_numpy()).all()
+    folder, names = finished.path("data/images/demo/pictures"), run.images()["path"]
+    assert [str(folder / names[image]) for image in table["image"]] == table["path"].tolist()
+    assert all(Path(path).is_file() for path in table["path"])
+
+
+def test_groups_of_any_epoch_are_its_clusters(run):
+    table = run.groups(1).sort_values("image")
+    assert table["cluster"].tolist() == run.assignments(1)["cluster"].tolist()
+
+
+def test_sources_of_a_list_are_relative_to_its_folder(finished_copy, tmp_path):
+    (tmp_path / "list.txt").write_text("a.png\n")
+    run = open_run("demo", finished_copy.root)
+    run.params = run.params.model_copy(
+        update={"dataset": run.params.dataset.model_copy(update={"path": str(tmp_path / "list.txt")})}
+    )
+    assert run.sources()[0] == str(tmp_path / run.images()["path"][0])

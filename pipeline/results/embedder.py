@@ -1,0 +1,84 @@
+"""The network, PCA and centroids behind an epoch's clusters, to put other pictures through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.recording.inspector import refuse_other
+from pipeline.results.epoch_files import Epoch, EpochFiles
+from stages.artifacts.checkpoints import for_features
+from stages.artifacts.transform import read as read_pca
+from stages.dag.names import CENTROIDS, PCA
+from stages.errors import Refusal
+from stages.method.decode import centre_crop, decode
+from stages.method.features import check_features, embed
+from stages.method.kmeans import assign
+from stages.method.sampling import batches
+from stages.parameters.dataset import MOST_ASPECT
+from stages.runtime.devices import device_of
+from stages.runtime.report import Reporter
+from stages.runtime.threads import float_modes, thread_limit
+
+
+class Embedder:
+    """Puts pictures through what gave an epoch its clusters, so that the run's own pictures land where they are.
+
+    That is the network before the epoch, with the epoch's own PCA and centroids; the last network for "final".
+
+    Attributes:
+        dim: length of a whitened row.
+
+    Raises:
+        Refusal: the epoch has no clustering, or the checkpoint of its network is pruned or not the recorded one.
+    """
+
+    def __init__(self, files: EpochFiles, epoch: Epoch, report: Reporter) -> None:
+        self._params = files.params
+        pca, centroids = files.clustered(epoch, PCA), files.clustered(epoch, CENTROIDS)
+        network = files.network_of(epoch)
+        for path in (network, pca, centroids):
+            refuse_other(path, files.run)
+        self._network = for_features(self._params.model, network, _device(self._params.device, report))
+        self._pca, self._centroids = read_pca(pca), np.load(centroids)
+        self.dim: int = self._pca.dim
+        float_modes(self._params.precision)
+
+    def crop(self, content: bytes) -> NDArray[np.uint8]:
+        """The bytes of a picture's file as what the network sees, (input, input, 3).
+
+        Raises:
+            stages.method.decode.Unreadable: it is no picture that can be read.
+        """
+        picture = decode(content, self._params.dataset.size, MOST_ASPECT)
+        return centre_crop(picture, self._params.model.input).copy()
+
+    def whitened(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(n, dim): features, whitened and of unit length (section 3.4).
+
+        Pictures in the blocks and order of the run's own extraction get the very bytes that they have there.
+        """
+        params = self._params
+        with thread_limit(params.threads):
+            spans = batches(len(crops), params.extract.batch)
+            features = [embed(self._network, np.stack(crops[a:b]), params.precision) for a, b in spans]
+            rows: NDArray[np.float32] = self._pca.apply(check_features(np.concatenate(features), params.extract.dtype))
+        return rows
+
+    def assigned(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The nearest centroid of each whitened row, and the squared L2 distance to it."""
+        with thread_limit(self._params.threads):
+            cluster, distance = assign(rows, self._centroids)
+        return cluster.astype(np.int32), distance.astype(np.float32)
+
+
+def _device(name: str, report: Reporter) -> torch.device:
+    """The run's device, or the CPU: where a run was trained says nothing of where it is used."""
+    try:
+        return device_of(name)
+    except Refusal:
+        report.say(f"device: {name} is not here: on the CPU, where last digits may differ")
+        return torch.device("cpu")
