@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import warnings
 from pathlib import Path
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from stages.method.networks import Backbone
 
 
+SHOWN = ["epoch", "loss", "accuracy", "nmi_labels", "ami_labels", "nmi_previous", "reassigned", "used", "largest_share"]
+"""Columns of `Run.history` that a notebook shows of a run."""
+
+
 class Run:
     """A run by name.
 
@@ -71,6 +76,12 @@ class Run:
     def __repr__(self) -> str:
         done = self.epochs()
         return f"Run({self.name!r}, {len(done)} of {self.params.epochs} epochs)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table of epochs."""
+        table = self.history()[SHOWN]
+        body = table.to_html(index=False, float_format="%.3f", na_rep="-", border=0)
+        return f"<p>{html.escape(repr(self))}</p>{body}"
 
     def epochs(self) -> list[int]:
         """The finished epochs, in order."""

@@ -114,6 +114,9 @@ class ChunkReader:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __repr__(self) -> str:
+        return f"{self.path.name} {self.shape} {self.dtype}, {self.count} chunk{'s' * (self.count != 1)}"
+
     @property
     def count(self) -> int:
         return -(-self.shape[0] // self.chunk[0])

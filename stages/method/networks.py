@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, Layer, Pool, ResidualNetwork, Shape, input_channels
 from stages.method.sobel import Normalise, Sobel
 
@@ -70,7 +71,16 @@ class Backbone(nn.Module):
             self.activation = nn.ReLU()
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, dim) features to cluster of uint8 (B, 3, input, input) images: before the last ReLU (section 3.2)."""
+        """(B, dim) features to cluster of uint8 (B, 3, input, input) images: before the last ReLU (section 3.2).
+
+        Raises:
+            Refusal: pixels are no bytes. Those between 0 and 1 would give other features, and none would notice.
+        """
+        if images.dtype != torch.uint8:
+            raise Refusal(
+                f"the network takes bytes, uint8 from 0 to 255, and not {images.dtype}: of pixels between 0 and 1 give "
+                "`(images * 255).round().to(torch.uint8)`"
+            )
         features: Tensor = self.classifier(self.convolutions(self.input(images)))
         return features
 

@@ -6,6 +6,7 @@ import torchvision
 from network_helpers import count, pictures, small
 from torch import nn
 
+from stages.errors import Refusal
 from stages.method.networks import Backbone
 
 # filters, kernel, and channels that come in, of REFERENCE.md's table and of VGG-16's table D.
@@ -137,3 +138,15 @@ def test_width_scales_the_channels_of_every_layer():
         half = Backbone(architecture, sobel=False, input=32, width=0.5)
         for a, b in zip(whole.parameters(), half.parameters(), strict=True):
             assert a.shape[0] == 2 * b.shape[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64])
+def test_pixels_that_are_no_bytes_are_refused_with_what_makes_bytes_of_them(dtype):
+    network = Backbone("alexnet", sobel=True, input=64, width=0.0625).eval()
+    images = torch.rand(2, 3, 64, 64)
+    for use in (network.features, network):
+        with pytest.raises(Refusal, match="takes bytes") as refused:
+            use(images.to(dtype))
+        assert str(dtype) in str(refused.value)
+    advised = str(refused.value).split("`")[1]
+    assert network.features(eval(advised, {"images": images, "torch": torch})).shape == (2, network.dim)
