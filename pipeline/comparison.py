@@ -46,9 +46,10 @@ def compare(*names: str, root: str | Path | None = None) -> pd.DataFrame:
 
 
 def _parameters(run: Run) -> dict[str, Any]:
-    """What a user sets; where the pictures lie follows from the data set's name."""
+    """What a user sets; of `epochs` the finished ones are told."""
     values = flat(as_values(run.params))
-    return {key: value for key, value in values.items() if key != "run" and not key.startswith("revision.")}
+    hidden = ("run", "epochs")
+    return {key: value for key, value in values.items() if key not in hidden and not key.startswith("revision.")}
 
 
 def _measured(run: Run) -> dict[str, Any]:

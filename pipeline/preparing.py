@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.drift import adopted_path, drift, image_count, same_source
 from pipeline.machine import refuse_links
-from pipeline.presets import describe, fit_values
+from pipeline.presets import describe, fit_values, run_values
 from pipeline.recomputing import refuse_pruned, refuse_recomputing
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
@@ -19,6 +19,7 @@ from stages.dag.folders import dataset_folder
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts, refuse_name
 from stages.parameters.dataset import DatasetParams
+from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
 from stages.sources.listing import Listing, list_source, refuse_inside, source_path
 
@@ -33,6 +34,7 @@ class Request:
     preset: str = "fit"
     sets: list[str] = field(default_factory=list)
     yes: bool = False
+    dataset: str | None = None
 
 
 @dataclass
@@ -72,17 +74,22 @@ def prepare(root: Path, request: Request) -> Prepared:
     return Prepared(settings, params, states, [line for line in told if line])
 
 
-def _enter(settings: Settings, root: Path, request: Request) -> Listing | None:
-    """Puts what is asked for into the settings; the pictures of a new run."""
+def _enter(settings: Settings, root: Path, request: Request) -> int | None:
+    """Puts what is asked for into the settings; the number of pictures of a new run."""
     new = None
     if request.images is not None:
-        new = _adopt(settings, root, request)
+        listing = _adopt(settings, root, request)
+        new = len(listing.entries) if listing is not None else None
+    elif request.dataset is not None:
+        new = _adopt_packed(settings, root, request, request.dataset)
     elif request.preset != "fit":
-        raise Refusal(f"--preset {request.preset}: it fits a new run to its pictures; add --images FOLDER")
+        raise Refusal(
+            f"--preset {request.preset}: it fits a new run to its pictures; add --images FOLDER or --dataset NAME"
+        )
     elif request.run not in settings.runs():
         raise Refusal(
             f"there is no run {request.run!r} (known: {', '.join(settings.runs())}); a new one needs its "
-            f"pictures: python -m pipeline run --run {request.run} --images FOLDER"
+            f"pictures: python -m pipeline run --run {request.run} --images FOLDER, or --dataset NAME for packed ones"
         )
     for assignment in request.sets:
         settings.set_text(request.run, assignment)
@@ -107,15 +114,44 @@ def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
     source = source_path(root, probe)
     refuse_inside(source, root / dataset_folder(name), probe)
     listing = list_source(source)
+    overrides, dataset = fit_values(listing, request.preset, _device(settings, request))
+    settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
+    settings.put(f"runs.{name}", {"dataset": name, **overrides})
+    return listing
+
+
+def _adopt_packed(settings: Settings, root: Path, request: Request, dataset: str) -> int | None:
+    """Enters a new run on a data set that is there; the number of its pictures, None where the run is there already."""
+    name = request.run
+    refuse_name(name)
+    if name in settings.runs():
+        if settings.dataset_of(name) == dataset:
+            return None
+        raise Refusal(
+            f"run {name} exists already, on data set {settings.dataset_of(name)}; choose another --run, or drop "
+            "--dataset to go on with it"
+        )
+    known = settings.datasets()
+    if dataset not in known:
+        raise Refusal(
+            f"--dataset {dataset}: there is no such data set (known: {', '.join(map(str, known))}); new pictures are "
+            f"given by --images FOLDER"
+        )
+    params = resolve_dataset(known[dataset], dataset)
+    count = image_count(root, params)
+    overrides = run_values(count, params.size, request.preset, _device(settings, request))
+    settings.put(f"runs.{name}", {"dataset": dataset, **overrides})
+    return count
+
+
+def _device(settings: Settings, request: Request) -> str:
+    """The device that a new run will have."""
     device = str(settings.content.get("device", "cpu"))
     for assignment in request.sets:
         key, _, value = assignment.partition("=")
         if key.strip() == "device":
             device = value.strip()
-    overrides, dataset = fit_values(listing, request.preset, device)
-    settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
-    settings.put(f"runs.{name}", {"dataset": name, **overrides})
-    return listing
+    return device
 
 
 def _epochs_left(states: list[NodeStatus], params: RunParams) -> int:

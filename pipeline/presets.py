@@ -63,31 +63,38 @@ def median_short_side(listing: Listing) -> int:
 
 
 def fit_values(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Overrides of the run, and the entry of its data set, both without their names.
+    """Overrides of the run, and the entry of its data set, both without their names."""
+    count = len(listing.entries)
+    if preset == "paper":
+        return copy.deepcopy(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
+    size = min(max(median_short_side(listing), 72), 256 if device != "cpu" else 128)
+    longest = size * size * 3 * MOST_ASPECT / 2**20
+    whole = count * size * size * 4 / 2**20
+    chunk = 2 ** math.ceil(math.log2(max(1.0, longest, min(128.0, whole / 8))))
+    return run_values(count, size, preset, device), {"size": size, "labels": True, "chunk_mib": chunk}
+
+
+def run_values(count: int, size: int, preset: str, device: str) -> dict[str, Any]:
+    """Overrides of a run on `count` pictures that are packed at a short side of `size` pixels.
 
     k grows as N to the power .71, which gives the paper's 10,000 at ImageNet's 1.28 million and 20
     at 200. On a CPU the network is a quarter as wide and its input at most 112 pixels.
     """
-    count = len(listing.entries)
     if preset == "paper":
-        return copy.deepcopy(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
+        return copy.deepcopy(PAPER)
     cuda = device != "cpu"
+    size = min(size, 256 if cuda else 128)
     least = ARCHITECTURES["alexnet"].least_input + 1
-    size = min(max(median_short_side(listing), 72), 256 if cuda else 128)
     model_input = max(least, size * 7 // 8)
     k = 20 * (count / 200) ** 0.71
     k = max(2, min(_rounded(k), count // 4, 10_000))
     batch = max(2, min(256 if cuda else 64, count // 4))
-    overrides: dict[str, Any] = {
+    return {
         "model": {"input": model_input, "width": 1.0 if cuda else 0.25},
         "whiten": {"dim": max(1, min(256, count // 2))},
         "cluster": {"k": k},
         "train": {"batch": batch},
     }
-    longest = size * size * 3 * MOST_ASPECT / 2**20
-    whole = count * size * size * 4 / 2**20
-    chunk = 2 ** math.ceil(math.log2(max(1.0, longest, min(128.0, whole / 8))))
-    return overrides, {"size": size, "labels": True, "chunk_mib": chunk}
 
 
 def _rounded(value: float) -> int:
@@ -96,11 +103,12 @@ def _rounded(value: float) -> int:
     return int(round(value / 10**digits) * 10**digits)
 
 
-def describe(params: RunParams, listing: Listing) -> str:
-    """The one line that tells a user what was chosen."""
+def describe(params: RunParams, count: int) -> str:
+    """The one line that tells a user what was chosen for a new run on `count` pictures."""
     run, model = params.run, params.model
+    where = f"runs.{run} and datasets.{run}" if params.dataset.name == run else f"runs.{run}"
     return (
-        f"run {run}: {len(listing.entries):,} pictures of {params.dataset.path}, stored at {params.dataset.size} "
+        f"run {run}: {count:,} pictures of {params.dataset.path}, stored at {params.dataset.size} "
         f"pixels, network input {model.input}, width {model.width:g}, k {params.cluster.k}, batch "
-        f"{params.train.batch}: written under runs.{run} and datasets.{run} in params.yaml, change them there"
+        f"{params.train.batch}: written under {where} in params.yaml, change them there"
     )

@@ -25,6 +25,9 @@ Images = Annotated[
     Path | None,
     typer.Option("--images", help="Pictures of a new run: a folder, or a text file with a path a line."),
 ]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", help="Of a new run: a data set that is packed, such as another run's.")
+]
 Preset = Annotated[str, typer.Option("--preset", help="Values of a new run: fit (to its pictures) or paper.")]
 WholeEpoch = Annotated[
     str | None,
@@ -44,16 +47,23 @@ def requested(command: Callable[[Request, Reporter], None]) -> Callable[..., Non
         set: Sets = None,
         preset: Preset = "fit",
         yes: Yes = False,
+        dataset: Dataset = None,
     ) -> None:
         with reporter(run) as report:
-            command(_request(run, epochs, images, set, preset, yes), report)
+            command(_request(run, epochs, images, set, preset, yes, dataset), report)
 
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
     return with_options
 
 
 def _request(
-    run: str, epochs: int | None, images: Path | None, sets: list[str] | None, preset: str, yes: bool
+    run: str,
+    epochs: int | None,
+    images: Path | None,
+    sets: list[str] | None,
+    preset: str,
+    yes: bool,
+    dataset: str | None,
 ) -> Request:
     from pipeline.preparing import Request
     from pipeline.presets import PRESETS
@@ -62,4 +72,6 @@ def _request(
         raise Refusal(f"--preset {preset}: one of {', '.join(PRESETS)}")
     if images is not None and run == "demo":
         raise Refusal("--images needs a name for its run: --run NAME")
-    return Request(run, epochs, images, preset, sets or [], yes)
+    if images is not None and dataset is not None:
+        raise Refusal("--images and --dataset: give new pictures, or the name of a data set that is packed")
+    return Request(run, epochs, images, preset, sets or [], yes, dataset)

@@ -80,7 +80,7 @@ class Run:
     def _repr_html_(self) -> str:
         """What a notebook shows: the table of epochs."""
         table = self.history()[SHOWN]
-        body = table.to_html(index=False, float_format="%.3f", na_rep="-", border=0)
+        body = table.to_html(index=False, float_format="{:.3f}".format, na_rep="-", border=0)
         return f"<p>{html.escape(repr(self))}</p>{body}"
 
     def epochs(self) -> list[int]:
