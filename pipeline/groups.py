@@ -17,15 +17,15 @@ from stages.errors import Refusal
 from stages.runtime.report import counted, printable
 
 
-def write_groups(run: Run, out: Path, epoch: Epoch | None) -> list[str]:
+def write_groups(run: Run, out: Path, epoch: Epoch) -> str:
     """Writes `run.groups()` as CSV or parquet, by the ending; what to tell."""
     refuse_output(out, TABLES)
-    frame = _groups(run, epoch)
+    frame = run.groups(epoch)
     write_table(out, frame)
-    return [f"{_told(frame)}: {out}"]
+    return f"{_told(frame)}: {out}"
 
 
-def link_groups(run: Run, folder: Path, epoch: Epoch | None, *, copy: bool) -> list[str]:
+def link_groups(run: Run, folder: Path, epoch: Epoch, *, copy: bool) -> list[str]:
     """Makes a folder that holds a folder a cluster, and in it links to the pictures' files, or copies; what to tell.
 
     A link has the name of its file. Where two of a cluster have the same, each bears the number of its image too.
@@ -37,7 +37,7 @@ def link_groups(run: Run, folder: Path, epoch: Epoch | None, *, copy: bool) -> l
         raise Refusal(f"{folder} is there already, and nothing in it is touched: name a new folder with --link")
     if not folder.exists():
         refuse_output(folder)
-    frame = _groups(run, epoch)
+    frame = run.groups(epoch)
     there = [os.path.isfile(path) for path in frame["path"]]
     gone = frame[~pd.Series(there, index=frame.index)]
     if not any(there):
@@ -80,10 +80,6 @@ def file_names(members: pd.DataFrame) -> Iterator[str]:
 
 def _free(names: Iterable[str], taken: set[str]) -> str:
     return next(name for name in names if name.casefold() not in taken)
-
-
-def _groups(run: Run, epoch: Epoch | None) -> pd.DataFrame:
-    return run.groups(run.latest() if epoch is None else epoch)
 
 
 def _told(frame: pd.DataFrame) -> str:

@@ -80,4 +80,4 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 
     kind = Image.registered_extensions()[path.suffix.lower()]
     with beside(path) as partial:
-        Image.fromarray(pixels).save(partial, kind)
+        Image.fromarray(pixels).save(partial, kind, quality=92)

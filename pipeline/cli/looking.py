@@ -33,14 +33,14 @@ def show(
     from pipeline.show import cluster_of, members, save_sheet
 
     here = opened(run)
-    when = chosen(here, epoch)
-    if cluster is None:
-        shown, table = here.clusters(when).head(most or 20), clusters_table(here, when, most or 20)
-    else:
-        shown, table = cluster_of(here, when, cluster), pictures_table(members(here, when, cluster, most or 120))
-    if save is not None:
-        save_sheet(here, when, shown, save, most or 120 if cluster is not None else None)
-    print_table(table)
+    with chosen(here, epoch) as when:
+        if cluster is None:
+            shown, table = here.clusters(when).head(most or 20), clusters_table(here, when, most or 20)
+        else:
+            shown, table = cluster_of(here, when, cluster), pictures_table(members(here, when, cluster, most or 120))
+        if save is not None:
+            save_sheet(here, when, shown, save, most or 120 if cluster is not None else None)
+        print_table(table)
 
 
 @app.command()
@@ -63,13 +63,13 @@ def groups(
         raise Refusal("groups needs a file or folder to write: -o groups.csv, or --link FOLDER")
     if copy and link is None:
         raise Refusal("--copy goes with --link FOLDER")
-    here, when = opened(run), None if epoch is None else epoch_of(epoch)
-    with reporter(run) as report:
-        for line in [
-            *(write_groups(here, out, when) if out is not None else []),
-            *(link_groups(here, link, when, copy=copy) if link is not None else []),
-        ]:
-            report.say(line)
+    here = opened(run)
+    with chosen(here, epoch) as when, reporter(run) as report:
+        if out is not None:
+            report.say(write_groups(here, out, when))
+        if link is not None:
+            for line in link_groups(here, link, when, copy=copy):
+                report.say(line)
 
 
 @app.command()
@@ -88,7 +88,8 @@ def similar(
     from pipeline.similar import similar as closest
 
     here = opened(run)
-    print_table(pictures_table(closest(here, picture, n, chosen(here, epoch), save)))
+    with chosen(here, epoch) as when:
+        print_table(pictures_table(closest(here, picture, n, when, save)))
 
 
 @app.command()

@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,14 +87,19 @@ def epoch_of(text: str) -> int | str:
     raise Refusal(f"{text!r} is no epoch: give a number, or final")
 
 
-def chosen(run: Any, epoch: str | None) -> int | str:
-    """The epoch that was asked for, or the last whole one of an opened run, which is told where it is not final."""
+@contextmanager
+def chosen(run: Any, epoch: str | None) -> Iterator[int | str]:
+    """The epoch that was asked for, or else the last whole one of an opened run.
+
+    Where that is not final it is told, after what was done: of a refusal there is one line.
+    """
     if epoch is not None:
-        return epoch_of(epoch)
+        yield epoch_of(epoch)
+        return
     latest: int | str = run.latest()
+    yield latest
     if latest != "final":
-        typer.echo(f"run {run.name} is not finished: epoch {latest}, its last whole one", err=True)
-    return latest
+        typer.echo(f"run {run.name} is not finished: this is epoch {latest}, its last whole one", err=True)
 
 
 def reporter(run: str) -> Reporter:

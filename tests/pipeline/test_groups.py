@@ -35,7 +35,8 @@ def test_the_groups_of_an_epoch_are_its_own(cli, finished, tmp_path):
 
 def test_a_run_that_goes_on_gives_the_groups_of_its_last_whole_epoch(cli, finished_copy, tmp_path):
     unlink(finished_copy.run_path("final"))
-    assert cli(finished_copy.root, "groups", "-o", tmp_path / "g.csv").status == 0
+    ended = cli(finished_copy.root, "groups", "-o", tmp_path / "g.csv")
+    assert ended.status == 0 and "this is epoch 2" in ended.err
     found = pd.read_csv(tmp_path / "g.csv").sort_values("image")["cluster"].tolist()
     assert found == open_run("demo", finished_copy.root).assignments(2)["cluster"].tolist()
 

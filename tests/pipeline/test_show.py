@@ -40,8 +40,10 @@ def test_all_clusters_are_drawn_in_the_format_of_the_ending(cli, finished, tmp_p
 def test_a_run_that_goes_on_shows_its_last_whole_epoch(cli, finished_copy):
     unlink(finished_copy.run_path("final"))
     ended = cli(finished_copy.root, "show")
-    assert ended.status == 0 and ended.err == "run demo is not finished: epoch 2, its last whole one\n"
+    assert ended.status == 0 and ended.err == "run demo is not finished: this is epoch 2, its last whole one\n"
     assert ended.out == cli(finished_copy.root, "show", "--epoch", "2").out
+    # Of a refusal there is one line.
+    assert "x.gif" in cli.refused(finished_copy.root, "show", "--save", "x.gif")
 
 
 @pytest.mark.parametrize(
