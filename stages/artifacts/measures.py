@@ -82,6 +82,6 @@ def summary(rows: Sequence[Mapping[str, Any]], images: int) -> dict[str, Any]:
         images: N.
     """
     final, trained = rows[-1], rows[:-1]
-    own = ("clusters", "used", "nmi_labels", "nmi_previous", "knn_accuracy", "largest_share", "collapsed")
+    own = ("clusters", "used", "nmi_labels", "ami_labels", "nmi_previous", "knn_accuracy", "largest_share", "collapsed")
     sizes = {"images": images, "epochs": final["epoch"] - 1}
     return sizes | {key: final[key] for key in own} | {"loss": trained[-1]["loss"] if trained else None}
