@@ -20,7 +20,8 @@ from pipeline.results.epoch_files import Epoch, EpochFiles
 from stages.artifacts.run_params import load_run_params
 from stages.dag.folders import run_folder
 from stages.errors import Refusal
-from stages.method.decode import Unreadable
+from stages.method.decode import Unreadable, decode
+from stages.parameters.dataset import MOST_ASPECT
 from stages.runtime.prefetch import prefetch
 from stages.runtime.report import Reporter, printable
 from stages.sources.listing import ENDINGS, Entry, Listing, list_source
@@ -61,7 +62,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter, epoch
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:
         try:
             with open(entry.path, "rb") as file:
-                return entry, embedder.crop(file.read())
+                return entry, embedder.crop(decode(file.read(), params.dataset.size, MOST_ASPECT))
         except (Unreadable, OSError) as error:
             return entry, str(error)
 

@@ -14,11 +14,10 @@ from stages.artifacts.checkpoints import for_features
 from stages.artifacts.transform import read as read_pca
 from stages.dag.names import CENTROIDS, PCA
 from stages.errors import Refusal
-from stages.method.decode import centre_crop, decode
+from stages.method.decode import centre_crop
 from stages.method.features import check_features, embed
 from stages.method.kmeans import assign
 from stages.method.sampling import batches
-from stages.parameters.dataset import MOST_ASPECT
 from stages.runtime.devices import device_of
 from stages.runtime.report import Reporter
 from stages.runtime.threads import float_modes, thread_limit
@@ -47,13 +46,8 @@ class Embedder:
         self.dim: int = self._pca.dim
         float_modes(self._params.precision)
 
-    def crop(self, content: bytes) -> NDArray[np.uint8]:
-        """The bytes of a picture's file as what the network sees, (input, input, 3).
-
-        Raises:
-            stages.method.decode.Unreadable: it is no picture that can be read.
-        """
-        picture = decode(content, self._params.dataset.size, MOST_ASPECT)
+    def crop(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the network sees, (input, input, 3), of a picture that was decoded as `pack` does."""
         return centre_crop(picture, self._params.model.input).copy()
 
     def whitened(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -45,7 +45,8 @@ def number_of(run: Run, file: Path) -> int | None:
 
 def _through_network(files: EpochFiles, file: Path, epoch: Epoch) -> NDArray[np.float32]:
     from pipeline.results.embedder import Embedder
-    from stages.method.decode import Unreadable
+    from stages.method.decode import Unreadable, decode
+    from stages.parameters.dataset import MOST_ASPECT
     from stages.runtime.report import Reporter
 
     try:
@@ -57,9 +58,10 @@ def _through_network(files: EpochFiles, file: Path, epoch: Epoch) -> NDArray[np.
         ) from None
     embedder = Embedder(files, epoch, Reporter())
     try:
-        return embedder.whitened([embedder.crop(content)])
+        picture = decode(content, files.params.dataset.size, MOST_ASPECT)
     except Unreadable as error:
         raise Refusal(f"{file} cannot be read as a picture ({error}): give another") from None
+    return embedder.whitened([embedder.crop(picture)])
 
 
 def pairs_table(rows: NDArray[np.float32], paths: pd.Series[Any], n: int) -> pd.DataFrame:

@@ -187,10 +187,11 @@ class Run:
         return pairs_table(self.whitened(epoch).read(), self._paths(), n)
 
     def duplicates(self) -> pd.DataFrame:
-        """Pictures whose files are exact copies of one another: sha256, image, path (str), copies together."""
+        """Pictures whose files are the same, byte for byte: image (int64), path (str), group of copies (int64, from 0)."""
         images = self.images()
         copies = images[images.duplicated("sha256", keep=False)]
-        return copies.sort_values(["sha256", "image"])[["sha256", "image", "path"]].reset_index(drop=True)
+        groups, _ = pd.factorize(copies["sha256"])
+        return copies[["image", "path"]].assign(group=groups).sort_values(["group", "image"], ignore_index=True)
 
     def images(self) -> pd.DataFrame:
         """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or
