@@ -187,7 +187,7 @@ class Run:
         return pairs_table(self.whitened(epoch).read(), self._paths(), n)
 
     def duplicates(self) -> pd.DataFrame:
-        """Pictures whose files are the same, byte for byte: image (int64), path (str), group of copies (int64, from 0)."""
+        """Pictures whose files are the same, byte for byte: image (int64), path (str), group (int64, from 0)."""
         images = self.images()
         copies = images[images.duplicated("sha256", keep=False)]
         groups, _ = pd.factorize(copies["sha256"])
