@@ -21,8 +21,9 @@ from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.names import ASSIGNMENTS, BRANCH, CHECKPOINT
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, ResidualNetwork
-from stages.parameters.checks import check_counts, refuse_name
+from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
+from stages.parameters.named import refuse_name
 from stages.parameters.run import RunParams, parse_branch
 from stages.runtime.locks import only_writer
 

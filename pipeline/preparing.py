@@ -17,9 +17,10 @@ from pipeline.settings import Settings
 from stages.dag.epochs import own_epochs
 from stages.dag.folders import dataset_folder
 from stages.errors import Refusal
-from stages.parameters.checks import check_counts, refuse_name
+from stages.parameters.checks import check_counts
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.resolution import resolve_dataset
+from stages.parameters.named import no_run, refuse_name
 from stages.parameters.run import RunParams
 from stages.sources.listing import Listing, list_source, refuse_inside, source_path
 
@@ -77,6 +78,7 @@ def prepare(root: Path, request: Request) -> Prepared:
 def _enter(settings: Settings, root: Path, request: Request) -> int | None:
     """Puts what is asked for into the settings; the number of pictures of a new run."""
     new = None
+    refuse_name(request.run)
     if request.images is not None:
         listing = _adopt(settings, root, request)
         new = len(listing.entries) if listing is not None else None
@@ -87,10 +89,7 @@ def _enter(settings: Settings, root: Path, request: Request) -> int | None:
             f"--preset {request.preset}: it fits a new run to its pictures; add --images FOLDER or --dataset NAME"
         )
     elif request.run not in settings.runs():
-        raise Refusal(
-            f"there is no run {request.run!r} (known: {', '.join(settings.runs())}); a new one needs its "
-            f"pictures: python -m pipeline run --run {request.run} --images FOLDER, or --dataset NAME for packed ones"
-        )
+        raise no_run(request.run, settings.runs())
     for assignment in request.sets:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
@@ -102,7 +101,6 @@ def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
     """Enters a new run on a folder into the settings, with values that fit it; None where it is there already."""
     name, images = request.run, request.images
     assert images is not None
-    refuse_name(name)
     known = settings.datasets().get(name)
     if name in settings.runs():
         if known is not None and same_source(root, known, images):

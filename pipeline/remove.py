@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.settings import Settings
 from stages.dag.folders import dataset_folder, run_folder
 from stages.errors import Refusal
-from stages.parameters.checks import refuse_name
+from stages.parameters.named import refuse_name
 from stages.runtime.locks import only_writer
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import copy
 import io
+import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from stages.artifacts.documents import needs_quotes
 from stages.artifacts.writing import write_bytes
 from stages.dag.names import PARAMS
 from stages.dag.revisions import revisions
@@ -29,11 +34,12 @@ class _Representer(RoundTripRepresenter):
 
 
 def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    yaml.Representer = _Representer
-    return yaml
+    found = YAML()
+    found.preserve_quotes = True
+    # A line that people wrote, however long, stays one.
+    found.width = sys.maxsize
+    found.Representer = _Representer
+    return found
 
 
 def _float(representer: Any, value: float) -> Any:
@@ -68,10 +74,15 @@ class Settings:
         try:
             self.text = self.path.read_text(encoding="utf-8") if text is None else text
             self.content: Any = _yaml().load(self.text)
+            # DVC's parser, which takes a:b within braces for a key.
+            self._read = _plain(YAML(typ="safe").load(self.text))
         except (OSError, UnicodeDecodeError) as error:
             raise Refusal(f"{self.path} cannot be read: {error}; restore it with git") from None
         except YAMLError as error:
-            raise Refusal(f"{self.path} is no valid YAML: {' '.join(str(error).split())}") from None
+            raise Refusal(
+                f"{self.path} is no valid YAML: {' '.join(str(error).split())}; mend it (a text with a colon within "
+                "braces takes quotes), or restore it with git"
+            ) from None
         if not isinstance(self.content, Mapping):
             raise Refusal(f"{self.path} holds no section of keys: restore it with git")
 
@@ -81,14 +92,8 @@ class Settings:
 
     def dataset_of(self, run: str) -> str:
         """The name of a run's data set, its own or the one of all."""
-        own = self._found(f"runs.{run}.dataset")
+        own = _found(self.content, f"runs.{run}.dataset")
         return str(self.content.get("dataset") if own is _NONE else own)
-
-    def _found(self, key: str) -> Any:
-        try:
-            return lookup(self.content, key)
-        except (KeyError, TypeError):
-            return _NONE
 
     def datasets(self) -> Mapping[str, Any]:
         found = self.content.get("datasets")
@@ -105,12 +110,12 @@ class Settings:
 
     def _put(self, key: str, value: Any) -> None:
         *sections, last = key.split(".")
-        new = _section(value) if isinstance(value, Mapping) else value
+        new = _written(value)
         place = self.content
         for section in sections:
             inner = place.get(section)
             if not isinstance(inner, Mapping):
-                place[section] = _section({})
+                place[_written(section)] = _written({})
             elif getattr(getattr(inner, "anchor", None), "value", None) is not None:
                 # Other sections are this very object, by a YAML alias: they must keep their values.
                 place[section] = copy.deepcopy(inner)
@@ -119,7 +124,7 @@ class Settings:
         if isinstance(new, Mapping) and not place:
             # Empty, it was on one line.
             place.fa.set_block_style()
-        place[last] = new
+        place[_written(last)] = new
 
     def set_text(self, run: str, assignment: str) -> None:
         """Applies a `--set key=value`: to the run, or to the data set where the key says so."""
@@ -154,7 +159,7 @@ class Settings:
         Raises:
             Refusal: they changed what is changed here, or a run that was resolved here, which was checked before.
         """
-        if self._dumped() == self.text:
+        if _plain(self.content) == self._read:
             return False
         with only_writer(self.root / "data", "params.yaml", _PATIENCE):
             if self.path.read_text(encoding="utf-8") != self.text:
@@ -164,15 +169,31 @@ class Settings:
         return True
 
     def _dumped(self) -> str:
+        """The text to write, whose values every reader in use takes for those that are meant."""
         buffer = io.StringIO()
         _yaml().dump(self.content, buffer)
-        return buffer.getvalue()
+        text, meant = buffer.getvalue(), _plain(self.content)
+        try:
+            text.encode()
+            same = _plain(_yaml().load(text)) == meant and _plain(YAML(typ="safe").load(text)) == meant
+            # What people wrote for readers of YAML 1.2 alone is theirs; what is put there must be read by all.
+            old = _plain(yaml.safe_load(text))
+            same = same and all(_found(old, key) in (_found(meant, key), _NONE) for key, _ in self._edits)
+        except (YAMLError, yaml.YAMLError, ValueError):
+            same = False
+        if not same:
+            keys = ", ".join(dict.fromkeys(key for key, _ in self._edits))
+            raise Refusal(
+                f"params.yaml: {keys}: not every reader of YAML would take it for what is meant; nothing was written: "
+                "use letters that can be printed"
+            )
+        return text
 
     def _merge(self) -> None:
         now, before = Settings(self.root), Settings(self.root, self.text)
         for key, value in self._edits:
-            found = now._found(key)
-            if found not in (before._found(key), value):
+            found = _found(now.content, key)
+            if found not in (_found(before.content, key), value):
                 raise Refusal(f"params.yaml: {key} was changed meanwhile; nothing was written: give the command again")
         for key, value in self._edits:
             if value is _NONE:
@@ -188,9 +209,30 @@ class Settings:
         self.content = now.content
 
 
-def _section(values: Mapping[str, Any]) -> CommentedMap:
-    """A section as the file writes them: on one line where it holds no other."""
-    found = CommentedMap({key: _section(v) if isinstance(v, Mapping) else v for key, v in values.items()})
-    if not any(isinstance(value, Mapping) for value in values.values()):
+def _found(content: Any, key: str) -> Any:
+    try:
+        return lookup(content, key)
+    except (KeyError, TypeError):
+        return _NONE
+
+
+def _written(value: Any) -> Any:
+    """A value as the file writes it: a text in quotes where any reader needs them, a flat section on one line."""
+    if isinstance(value, str):
+        return DoubleQuotedScalarString(value) if needs_quotes(value) else value
+    if not isinstance(value, Mapping):
+        return value
+    found = CommentedMap({_written(key): _written(inner) for key, inner in value.items()})
+    if not any(isinstance(inner, Mapping) for inner in value.values()):
         found.fa.set_flow_style()
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Values without what ruamel keeps of their form."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    # Which is not equal to itself.
+    return "nan" if isinstance(value, float) and math.isnan(value) else value

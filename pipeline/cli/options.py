@@ -10,12 +10,19 @@ import typer
 
 from pipeline.cli.terminal import reporter
 from stages.errors import Refusal
+from stages.parameters.named import refuse_name
 
 if TYPE_CHECKING:
     from pipeline.preparing import Request
     from stages.runtime.report import Reporter
 
-RunName = Annotated[str, typer.Option("--run", help="Name of the run, under data/runs.")]
+
+def _named(name: str) -> str:
+    refuse_name(name)
+    return name
+
+
+RunName = Annotated[str, typer.Option("--run", help="Name of the run, under data/runs.", callback=_named)]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="A parameter as key=value, such as train.lr=0.1; repeatable."),

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from stages.artifacts.documents import render_yaml
 from stages.dag.declared import declared
 from stages.dag.folders import RUNS, run_folder
 from stages.dag.graph import Plans, dataset_nodes, end_nodes, epoch_nodes, final_nodes, start_nodes, unfinished_node
@@ -91,7 +90,7 @@ def render(folder: str, entries: Mapping[str, Any]) -> str:
     content: dict[str, Any] = {"stages": dict(entries)}
     if Path(folder).parent.as_posix() == RUNS:
         content["plots"] = PLOTS
-    return HEADER + yaml.safe_dump(content, sort_keys=False, width=110)
+    return HEADER + render_yaml(content, width=110)
 
 
 def stage_entry(node: Node, dataset: str, recorded: Sequence[str] | None = None) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-import yaml
-
-from stages.artifacts.documents import parse_generated
+from stages.artifacts.documents import parse_generated, render_yaml
 from stages.artifacts.records import whole_lock
 from stages.artifacts.writing import write_bytes
 from stages.dag.names import LOCK, PREVIOUS_LOCK
@@ -42,4 +40,4 @@ def keep_entry(folder: Path, stage: str) -> None:
     content = parse_generated(lock.read_bytes())
     if set(content["stages"]) != {stage}:
         content["stages"] = {stage: content["stages"][stage]}
-        write_bytes(lock, yaml.safe_dump(content, sort_keys=False).encode())
+        write_bytes(lock, render_yaml(content).encode())

@@ -54,7 +54,7 @@ class _Generated(yaml.CSafeLoader):
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", list("-+.0123456789")),
 ):
     _Generated.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
@@ -67,6 +67,39 @@ def parse_generated(text: bytes | str) -> Any:
         Exception: of whatever kind a damaged file provokes.
     """
     return yaml.load(text, _Generated)
+
+
+_PLAIN = re.compile(r"(?!\.\.\.)[\w./]([\w./ +=@~-]*[\w./])?")
+
+
+def needs_quotes(text: str) -> bool:
+    """Whether a text, written bare, would be another value to any reader in use, or break it.
+
+    Those are ruamel's two parsers, of which the C one takes `a:b` within braces for a key, and readers of YAML 1.1, to
+    whom `no` is false and 1:30 a number.
+    """
+    if not _PLAIN.fullmatch(text):
+        return True
+    return not (_is_text(yaml.SafeLoader, text) and _is_text(_Generated, text))
+
+
+def _is_text(reader: Any, text: str) -> bool:
+    return not any(pattern.match(text) for _, pattern in reader.yaml_implicit_resolvers.get(text[:1], []))
+
+
+class _Writer(yaml.SafeDumper):
+    """PyYAML's, with quotes around what is text to YAML 1.1 alone, such as 1e5."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, None if _is_text(_Generated, text) else '"')
+
+
+_Writer.add_representer(str, _Writer.represent_text)
+
+
+def render_yaml(content: Any, width: int = 80) -> str:
+    """The text of a generated YAML file."""
+    return yaml.dump(content, Dumper=_Writer, sort_keys=False, width=width)
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -73,12 +73,6 @@ def _check_method(params: RunParams) -> None:
             )
 
 
-def refuse_name(run: str) -> None:
-    """Refuses a run's name that is no plain folder name and no plain key of params.yaml."""
-    if not run.replace("-", "").replace("_", "").isalnum():
-        raise Refusal(f"--run {run!r}: use letters, digits, - and _")
-
-
 def check_counts(params: RunParams, images: int, labelled: int | None = None) -> None:
     """Refuses clusters or dimensions that `images` pictures, `labelled` of them with a class, cannot fill."""
     neighbours = params.cluster.pic.neighbours

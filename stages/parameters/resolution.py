@@ -14,6 +14,7 @@ from stages.parameters.checks import check_chunk, check_sizes
 from stages.parameters.cluster import PICParams
 from stages.parameters.dataset import DatasetKeys, DatasetParams
 from stages.parameters.keys import leaves
+from stages.parameters.named import no_run, refuse_name
 from stages.parameters.run import RunParams, run_params_class
 
 NOT_OVERRIDDEN = ("datasets", "runs")
@@ -38,13 +39,14 @@ def resolve_run(root: Mapping[str, Any], run: str, revision: Mapping[str, int] |
     Raises:
         Refusal: an unknown run, data set or key, or a value of the wrong kind or size.
     """
+    refuse_name(run)
     runs = root.get("runs")
+    for name in runs if isinstance(runs, Mapping) else ():
+        if str(name) == run:
+            # A name that is a number, beside which the same name in quotes would be another run to DVC.
+            refuse_name(name, "runs:")
     if not isinstance(runs, Mapping) or run not in runs:
-        known = ", ".join(map(str, runs)) if isinstance(runs, Mapping) and runs else "none"
-        raise Refusal(
-            f"params.yaml: there is no run {run!r} under `runs` (known: {known}); "
-            f"make one with `python -m pipeline run --run {run} --images FOLDER`"
-        )
+        raise no_run(run, runs if isinstance(runs, Mapping) else ())
     override = runs[run]
     if override is not None and not isinstance(override, Mapping):
         raise Refusal(f"params.yaml: runs.{run} must be a section of keys, or {{}}")
@@ -55,6 +57,7 @@ def resolve_run(root: Mapping[str, Any], run: str, revision: Mapping[str, int] |
     if not isinstance(datasets, Mapping) or name not in datasets:
         known = ", ".join(map(str, datasets)) if isinstance(datasets, Mapping) else "none"
         raise Refusal(f"params.yaml: dataset: {name!r} is not one of `datasets` ({known})")
+    refuse_name(name, "datasets:")
     if not isinstance(datasets[name], Mapping):
         raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
     values["dataset"] = {"name": name, **datasets[name]}
@@ -114,6 +117,7 @@ def known_keys() -> list[str]:
 
 def resolve_dataset(entry: Any, name: str) -> DatasetParams:
     """One entry of `datasets`, whatever the runs want of it."""
+    refuse_name(name, "datasets:")
     if not isinstance(entry, Mapping):
         raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
     values = {"dataset": {"name": name, **entry}}

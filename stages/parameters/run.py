@@ -15,6 +15,7 @@ from stages.parameters.cluster import ClusterParams
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.extract import ExtractParams
 from stages.parameters.model import ModelParams
+from stages.parameters.named import refuse_name
 from stages.parameters.pseudolabel import PseudolabelParams
 from stages.parameters.retain import RetainParams
 from stages.parameters.train import TrainParams
@@ -91,4 +92,5 @@ def parse_branch(text: str) -> tuple[str, int]:
     run, _, epoch = text.rpartition("@")
     if not run or not epoch.isdecimal():
         raise Refusal(f"{text!r} names no epoch of a run: write it as RUN@EPOCH, such as demo@37")
+    refuse_name(run, "--from")
     return run, int(epoch)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 REFUSED = {
-    "unknown run": (["show", "--run", "nope"], "nope.*begun: demo"),
+    "unknown run": (["show", "--run", "nope"], "nope.*known: demo"),
     "unknown run of run": (["run", "--run", "nope"], "nope.*--images FOLDER"),
     "unknown run of plan": (["plan", "--run", "nope"], "nope.*--images FOLDER"),
     "unknown run of status": (["status", "--run", "nope"], "nope"),
@@ -91,7 +91,7 @@ def test_a_process_that_refuses_ends_without_traceback(finished, words):
 def test_debug_shows_the_traceback_too(cli, finished):
     ended = cli(finished.root, "--debug", "show", "--run", "nope")
     assert ended.status == 1
-    assert "Traceback" in ended.err and ended.err.splitlines()[-1].startswith("run nope has not begun")
+    assert "Traceback" in ended.err and ended.err.splitlines()[-1].startswith("there is no run 'nope'")
 
 
 def test_outside_a_project_the_refusal_says_so(cli, tmp_path):
