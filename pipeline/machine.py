@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
+from stages.artifacts.writing import existing
 from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.names import TIMINGS
 from stages.errors import Refusal
@@ -40,6 +42,29 @@ def refuse_links(root: Path, params: RunParams) -> None:
                 f"{name} is a link, and DVC follows none: to keep data on another disk, clone the project "
                 f"there, or `mount --bind` a folder of that disk on {root / name}"
             )
+
+
+def refuse_read_only(root: Path, run: str, dataset: str | None = None, *, params: bool = False) -> None:
+    """Refuses to begin work in a project where this user may not write.
+
+    Args:
+        dataset: the data set that may be packed.
+        params: whether params.yaml is to be changed.
+    """
+    folders = [".dvc/tmp", ".dvc/cache", "data", run_folder(run)]
+    for name in [*folders, *([dataset_folder(dataset)] if dataset else []), *(["."] if params else [])]:
+        refuse_unwritable(root / name)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuses a folder, there or to be made, that this user may not write to."""
+    found = existing(folder)
+    if not os.access(found, os.W_OK | os.X_OK):
+        why = "read-only file system" if os.statvfs(found).f_flag & os.ST_RDONLY else "permission denied"
+        raise Refusal(
+            f"{found}: {why}: user {os.getuid()} may not write there, and nothing was written; work in a clone of your "
+            "own, or be given the right to it"
+        )
 
 
 def refuse_device(params: RunParams) -> str | None:

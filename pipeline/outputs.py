@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.machine import refuse_unwritable
 from stages.artifacts.writing import remove, space_told
 from stages.errors import Refusal
 
@@ -31,8 +32,7 @@ def refuse_output(path: Path, endings: Sequence[str] | None = None) -> None:
     if endings is not None and path.suffix.lower() not in endings:
         known = f"{', '.join(endings[:-1])} or {endings[-1]}"
         raise Refusal(f"{path}: its ending says what is written, and must be {known}, as in {path.stem}{endings[0]}")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise Refusal(f"{path} cannot be written: you may not write into {path.absolute().parent}; name another folder")
+    refuse_unwritable(path.absolute().parent)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.drift import adopted_path, drift, image_count, same_source
-from pipeline.machine import refuse_links
+from pipeline.machine import refuse_links, refuse_read_only
 from pipeline.presets import describe, fit_values, run_values
 from pipeline.recomputing import refuse_pruned, refuse_recomputing
 from pipeline.recording.inspector import NodeStatus, of_run
@@ -19,8 +19,8 @@ from stages.dag.folders import dataset_folder
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.dataset import DatasetParams
-from stages.parameters.resolution import resolve_dataset
 from stages.parameters.named import no_run, refuse_name
+from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
 from stages.sources.listing import Listing, list_source, refuse_inside, source_path
 
@@ -58,6 +58,7 @@ def prepare(root: Path, request: Request) -> Prepared:
     new = _enter(settings, root, request)
     params = settings.resolve(request.run)
     refuse_links(root, params)
+    refuse_read_only(root, params.run, params.dataset.name, params=settings.changed)
     count = image_count(root, params.dataset)
     check_counts(params, count)
     refuse_other_plan(root, params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from pipeline.machine import refuse_read_only
 from pipeline.settings import Settings
 from stages.dag.folders import dataset_folder, run_folder
 from stages.errors import Refusal
@@ -25,6 +26,7 @@ def remove(root: Path, name: str, *, yes: bool) -> str | None:
         raise Refusal(f"there is no run {name!r} (known: {', '.join(settings.runs())})")
     if not yes:
         raise Refusal(f"this deletes {run_folder(name)} for good: add --yes")
+    refuse_read_only(root, name, params=name in settings.runs())
     folder.mkdir(parents=True, exist_ok=True)
     left = None
     with only_writer(folder, f"run {name}"):

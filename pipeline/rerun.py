@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.machine import refuse_read_only, refuse_unwritable
 from pipeline.recomputing import refuse_repacking
 from pipeline.recording.inspector import nodes_on_disk
 from pipeline.recording.planning import write_dataset
 from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params
 from stages.dag.epochs import own_epochs
-from stages.dag.folders import run_folder
+from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.parameters.differences import changes
@@ -36,6 +37,7 @@ def rerun(
 
     params = load_run_params(root / run_folder(run_name))
     _refuse_edits(root, params)
+    refuse_read_only(root, run_name, params.dataset.name)
     nodes = nodes_on_disk(root, params)
     if pruned := [node for node in nodes if node.stage == PRUNED and epoch and _is_epoch(node.folder, epoch)]:
         kept = ", ".join(sorted(Path(out.path).name for out in pruned[0].outs.values()))
@@ -89,6 +91,7 @@ def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False)
     from pipeline.recording.engine import Engine
 
     params = load_dataset_params(root, dataset)
+    refuse_unwritable(root / dataset_folder(dataset))
     refuse_repacking(root, params, yes=yes)
     write_dataset(root, params)
     with Engine(root, None, dataset, report) as engine:

@@ -33,14 +33,14 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
 
     prepared = prepare(root, request)
     params = prepared.params
-    # Set only now: a request that is refused before leaves no folder behind.
-    report.log = root / run_folder(params.run) / LOG
-    for line in [*prepared.lines, other_threads(root, params), refuse_device(params)]:
-        if line:
-            report.say(line)
+    lines = [*prepared.lines, other_threads(root, params), refuse_device(params)]
     started = time.monotonic()
     packing = dataset_nodes(params.dataset)
     with Engine(root, params.run, params.dataset.name, report) as engine:
+        # From here on the run exists; what was refused before leaves no folder behind.
+        report.log = root / run_folder(params.run) / LOG
+        for line in filter(None, lines):
+            report.say(line)
         prepared.settings.save()
         write_dataset(root, params.dataset, ahead=False)
         count = engine.pack(params.dataset)

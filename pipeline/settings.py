@@ -151,6 +151,11 @@ class Settings:
         self._resolved[run] = params
         return params
 
+    @property
+    def changed(self) -> bool:
+        """Whether the file holds other values than are meant now."""
+        return bool(_plain(self.content) != self._read)
+
     def save(self) -> bool:
         """Writes the file if anything was changed here; whether it did.
 
@@ -159,7 +164,7 @@ class Settings:
         Raises:
             Refusal: they changed what is changed here, or a run that was resolved here, which was checked before.
         """
-        if _plain(self.content) == self._read:
+        if not self.changed:
             return False
         with only_writer(self.root / "data", "params.yaml", _PATIENCE):
             if self.path.read_text(encoding="utf-8") != self.text:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stages.dag.names import LOG
-from stages.errors import Refusal
+from stages.errors import Refusal, outside
+from stages.runtime.streams import flush, silence, stand_in_for_streams
 
 if TYPE_CHECKING:
     from stages.runtime.report import Reporter
@@ -40,13 +41,22 @@ def answer(app: typer.Typer) -> None:
     Exit status 0 when all was done, 1 for a refusal, 2 for a wrong command line, 130 when stopped.
     """
     shared = Shared()
+    stand_in_for_streams()
     with warnings.catch_warnings():
         warnings.showwarning = _told
         _answer(app, shared)
 
 
 def _told(message: Warning | str, *_: object, **__: object) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    _complain(f"warning: {message}")
+
+
+def _complain(text: str) -> None:
+    """On stderr, unless that cannot be written either."""
+    try:
+        typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=True)
+    except OSError:
+        silence(sys.stderr)
 
 
 def _answer(app: typer.Typer, shared: Shared) -> None:
@@ -54,18 +64,22 @@ def _answer(app: typer.Typer, shared: Shared) -> None:
         # Typer answers an interrupt with a status of its own, or passes it on: both end below.
         if app(standalone_mode=False, obj=shared) == STOPPED:
             raise KeyboardInterrupt
+        flush(sys.stdout)
     except _Usage as error:
         # A wrong command line: the parser's message, and where the right one is told.
         where = error.ctx.command_path if error.ctx else "python -m pipeline"
-        typer.echo(f"{error.format_message()} See `{where} --help`.", err=True)
+        _complain(f"{error.format_message()} See `{where} --help`.")
         sys.exit(error.exit_code)
-    except Refusal as refusal:
+    except (Refusal, OSError) as error:
         if shared.debug:
             traceback.print_exc()
-        typer.echo(str(refusal).encode("utf-8", "backslashreplace").decode(), err=True)
+        # Where the reader of our output has gone, such as `head`, nobody waits for an answer.
+        if not isinstance(error, BrokenPipeError):
+            _complain(outside(error) if isinstance(error, OSError) else str(error))
+        flush(sys.stdout)
         sys.exit(1)
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("stopped; the same command goes on", err=True)
+        _complain("stopped; the same command goes on")
         sys.exit(STOPPED)
 
 

@@ -44,13 +44,15 @@ class Engine:
     def __init__(self, root: Path, run: str | None, dataset: str, report: Reporter) -> None:
         self.root, self.run, self.report = root, run, report
         self.plan = StagePlan(root, dataset)
-        self._held = ExitStack()
 
     def __enter__(self) -> Engine:
-        if self.run is not None:
-            self._held.enter_context(only_writer(self.root / run_folder(self.run), f"run {self.run}"))
+        # Before any folder is made: what DVC refuses leaves none behind.
         self.recorder = Recorder(self.root, self.report.say)
-        self._held.callback(self.recorder.close)
+        with ExitStack() as held:
+            held.callback(self.recorder.close)
+            if self.run is not None:
+                held.enter_context(only_writer(self.root / run_folder(self.run), f"run {self.run}"))
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

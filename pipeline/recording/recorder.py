@@ -1,14 +1,11 @@
-"""All of DVC's Python interface: is a stage up to date, and recording one that was run.
+"""Is a stage up to date, and recording one that was run, by DVC's Python interface.
 
-Only stable calls of DVC 3.67 are used. The repository's lock is held while asking or recording,
-never while a stage computes, so that `dvc status` works at any time.
+Only stable calls of DVC 3.67 are used.
 """
 
 from __future__ import annotations
 
-import logging
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dvc.exceptions import DvcException
-from dvc.lock import LockError
-from dvc.repo import Repo
 
 from pipeline.recording.hashes import md5
 from pipeline.recording.lock_files import keep_entry, keep_lock, restore_lock
+from pipeline.recording.repository import AGAIN, Repository, one_line
 from stages.artifacts.writing import space_told
 from stages.dag.names import LOCK, PLAN
 from stages.dag.nodes import Node
@@ -39,33 +35,14 @@ class Recorder:
     """
 
     def __init__(self, root: Path, tell: Callable[[str], None] = lambda _: None) -> None:
-        logging.getLogger("dvc").setLevel(logging.ERROR)
-        self.root, self.tell = root, tell
-        self.repo = Repo(str(root))
+        self.root = root
+        self.repository = Repository(root, tell)
+        self.repo = self.repository.repo
         # The folder last asked for: parsing its files takes longer than all else that DVC does for its stages.
         self._loaded: _Loaded | None = None
 
     def close(self) -> None:
-        self.repo.close()
-
-    def _locked(self, work: Callable[[], T]) -> T:
-        """What `work` returns, done when no other DVC command holds the repository, or a file that it needs.
-
-        However long that takes: a run must not lose a stage to a `dvc push`. The locks of a process that died are free.
-        """
-        told = False
-        while True:
-            try:
-                self.repo.lock.lock()
-                try:
-                    return work()
-                finally:
-                    self.repo.lock.unlock()
-            except LockError:
-                if not told:
-                    self.tell("another DVC command holds the repository: waiting until it has ended")
-                    told = True
-                time.sleep(0.1)
+        self.repository.close()
 
     def _stage(self, node: Node) -> Any:
         folder = self.root / node.folder
@@ -82,8 +59,8 @@ class Recorder:
             written = _written(folder)
             try:
                 stages = {stage.name: stage for stage in self.repo.stage.load_file(str(folder / PLAN))}
-            except DvcException as error:
-                raise _unplanned(node, _one_line(error)) from None
+            except (DvcException, UnicodeDecodeError) as error:
+                raise _unplanned(node, one_line(error)) from None
             self._loaded = loaded = _Loaded(folder, written, stages)
         if node.stage not in loaded.stages:
             raise _unplanned(node, f"no stage {node.stage}")
@@ -114,16 +91,16 @@ class Recorder:
             try:
                 self._drop_damaged(stage)
                 stage.commit()
-            except LockError:
+            except AGAIN:
                 raise
             except DvcException as error:
                 raise Refusal(
-                    f"{node.id} is missing in .dvc/cache, and DVC could not put it back ({_one_line(error)}): mend "
+                    f"{node.id} is missing in .dvc/cache, and DVC could not put it back ({one_line(error)}): mend "
                     "that, then give the same command again"
                 ) from None
             return False
 
-        return self._locked(work)
+        return self.repository.locked(work)
 
     def clear(self, node: Node, *, planned: bool = True) -> None:
         """Removes the stage's outputs, as DVC does before it runs one, but those that persist.
@@ -135,7 +112,7 @@ class Recorder:
             Refusal: DVC does not know the stage: what it made could not be recorded. Nothing is removed.
         """
         if planned:
-            self._locked(lambda: self._stage(node))
+            self.repository.locked(lambda: self._stage(node))
         for out in node.outs.values():
             path = self.root / out.path
             if out.kind == "persistent" or out.kept:
@@ -165,16 +142,16 @@ class Recorder:
                     self._drop_damaged(stage)
                     stage.commit()
                     stage.dump(update_pipeline=False)
-            except LockError:
+            except AGAIN:
                 raise
             except DvcException as error:
                 raise Refusal(
-                    f"{node.id} is published, and DVC could not record it ({_one_line(error)}): mend that, then give "
+                    f"{node.id} is published, and DVC could not record it ({one_line(error)}): mend that, then give "
                     "the same command again"
                 ) from None
 
         with space_told(lock, needed):
-            self._locked(work)
+            self.repository.locked(work)
 
     def _drop_damaged(self, stage: Any) -> None:
         """Removes from .dvc/cache what is not what its name says: DVC would put it in place of what was just made."""
@@ -200,11 +177,11 @@ class Recorder:
             with self._recorded(node) as stage:
                 try:
                     stage.save(run_cache=False)
-                except LockError:
+                except AGAIN:
                     raise
                 except DvcException as error:
                     raise Refusal(
-                        f"{node.folder} is not pruned: {error}; `python -m pipeline verify` names it"
+                        f"{node.folder} is not pruned: {error}; `python -m pipeline verify --run {node.run}` names it"
                     ) from None
                 for out in stage.outs:
                     name = Path(out.fspath).name
@@ -219,7 +196,7 @@ class Recorder:
                 keep_entry(folder, node.stage)
 
         with space_told(lock, lock.stat().st_size):
-            self._locked(work)
+            self.repository.locked(work)
 
 
 @dataclass(frozen=True)
@@ -244,9 +221,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _unplanned(node: Node, why: str) -> Refusal:
-    plan = f"python -m pipeline plan --run {node.run or 'NAME'}"
+    again = f"rerun pack --dataset {Path(node.folder).name}" if node.run is None else f"plan --run {node.run}"
+    plan = f"python -m pipeline {again}"
     return Refusal(f"{node.folder}/dvc.yaml cannot be read ({why}): `{plan}` writes it anew")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

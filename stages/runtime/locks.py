@@ -53,3 +53,6 @@ def _locked(file: IO[str], patience: float) -> bool:
             if time.monotonic() >= end:
                 return False
             time.sleep(0.01)
+        except OSError as error:
+            # ENOLCK and its like, of network disks without a lock service; the error knows no name.
+            raise OSError(error.errno, f"{error.strerror} (this file system has no locks)", file.name) from None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
-if TYPE_CHECKING:
-    pass
+from stages.runtime.streams import silence
 
 T = TypeVar("T")
 
@@ -57,20 +55,22 @@ class Reporter:
             self._bar = None
 
     def say(self, text: str) -> None:
+        self.note(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
             self._print(text)
-        self.note(text)
 
     def _print(self, text: str) -> None:
         try:
             print(text, file=self.stream, flush=True)
-        except BrokenPipeError:
-            # The reader has gone, such as `head`. What is being computed is worth more, and log.txt has what is told.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+        except UnicodeEncodeError as error:
+            letters = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            self._print(letters)
+        except (OSError, ValueError):
+            # The reader has gone, such as `head`, the disk is full, or the stream is closed. What is being computed is
+            # worth more, and log.txt has what is told.
+            silence(self.stream)
 
     def note(self, text: str) -> None:
         """Into log.txt alone."""

@@ -24,13 +24,14 @@ from stages.dag.folders import find_root, run_folder
 from stages.dag.graph import DEMO, dataset_nodes, end_nodes, epoch_nodes, final_nodes, root_nodes, start_nodes
 from stages.dag.names import LOG, PARAMS
 from stages.dag.nodes import Node
-from stages.errors import Refusal
+from stages.errors import Refusal, outside
 from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job, dataset_job, load_dataset_params, run_job
 from stages.runtime.locks import only_writer
 from stages.runtime.memory import keep_memory, peak_memory
 from stages.runtime.report import Reporter
+from stages.runtime.streams import stand_in_for_streams
 from stages.runtime.threads import float_modes, thread_limit
 from stages.runtime.timings import record_timing
 
@@ -54,9 +55,7 @@ def execute(function: StageFunction, job: Job[Any], context: RunParams | None) -
         with _environment(job, context), peak_memory() as peak:
             function(job)
         if job.fingerprint() != before:
-            raise Refusal(
-                f"{job.label}: an input changed while running; nothing was published, give the same command again"
-            )
+            raise Refusal("an input changed while running; nothing was published, give the same command again")
     except BaseException as error:
         if isinstance(error, Exception):
             job.partial.fail(str(error) or type(error).__name__)
@@ -87,6 +86,7 @@ def run_stage(function: StageFunction) -> None:
 
     Exit status 0 when the stage has published, 1 when it refused or failed.
     """
+    stand_in_for_streams()
     if len(sys.argv) != 2:
         print(f"usage: python -m stages.{function.__name__} FOLDER", file=sys.stderr)
         sys.exit(2)
@@ -106,11 +106,14 @@ def run_stage(function: StageFunction) -> None:
                 execute(function, dataset_job(root, node, report), None)
             else:
                 _run_in_run(function, root, relative, name, report)
-    except Refusal as refusal:
+    except (Refusal, OSError) as error:
+        told = outside(error) if isinstance(error, OSError) else str(error)
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        Reporter(log).note(f"refused: {refusal}")
-        print(f"{function.__name__}: {refusal}", file=sys.stderr)
+        if isinstance(error, OSError):
+            Reporter(log).note(traceback.format_exc())
+        Reporter(log).note(f"refused: {told}")
+        print(f"{function.__name__}: {told}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"{function.__name__}: stopped; the same command goes on", file=sys.stderr)

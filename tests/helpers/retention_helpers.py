@@ -69,7 +69,9 @@ def assert_clean(project: Project) -> None:
     """Nothing to do for DVC, nor for us."""
     assert set(states(project).values()) == {"done"}
     recorder = Recorder(project.root)
-    names = recorder._locked(lambda: {stage.addressing for stage in recorder.repo.index.stages if stage.changed()})
+    names = recorder.repository.locked(
+        lambda: {stage.addressing for stage in recorder.repo.index.stages if stage.changed()}
+    )
     recorder.close()
     assert names == set()
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,48 +156,6 @@ def test_a_stage_without_its_outputs_is_not_recorded(finished_copy, recorder):
     with pytest.raises(Exception, match="centroids"):
         recorder.record(node_of(params_of(finished_copy.root), "0001:cluster"))
     assert finished_copy.run_path("epochs/0001/dvc.lock").read_bytes() == before
-
-
-def test_dvcs_lock_is_free_between_calls(finished_copy, recorder):
-    node = node_of(params_of(finished_copy.root), "0001:cluster")
-    recorder.changed(node)
-    recorder.record(node)
-    other = Recorder(finished_copy.root)
-    other.repo.lock.lock()
-    other.repo.lock.unlock()
-    other.close()
-
-
-def test_another_dvc_command_is_waited_for(finished_copy, recorder):
-    other = Recorder(finished_copy.root)
-    other.repo.lock.lock()
-    timer = threading.Timer(0.4, other.repo.lock.unlock)
-    timer.start()
-    started = time.monotonic()
-    assert not recorder.changed(node_of(params_of(finished_copy.root), "0001:cluster"))
-    assert time.monotonic() - started > 0.3
-    timer.join()
-    other.close()
-
-
-@pytest.mark.parametrize("what", ["changed", "record"])
-def test_a_file_that_another_dvc_command_works_on_is_waited_for(finished_copy, what):
-    told = []
-    recorder = Recorder(finished_copy.root, told.append)
-    node = node_of(params_of(finished_copy.root), "0001:cluster")
-    path = finished_copy.run_path("epochs/0001/assignments.parquet")
-    # What DVC writes while it runs a stage, here of this process under another name.
-    busy = {"write": {str(path): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}
-    rwlock = finished_copy.path(".dvc/tmp/rwlock")
-    rwlock.write_text(json.dumps(busy))
-    timer = threading.Timer(0.4, rwlock.write_text, ["{}"])
-    timer.start()
-    started = time.monotonic()
-    assert not getattr(recorder, what)(node)
-    assert time.monotonic() - started > 0.3
-    assert told == ["another DVC command holds the repository: waiting until it has ended"]
-    timer.join()
-    recorder.close()
 
 
 def test_what_the_cache_alone_lacks_is_put_back_and_not_made_again(finished_copy, recorder):
