@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ from stages.artifacts.run_params import load_run_params
 from stages.artifacts.writing import link
 from stages.dag.epochs import clustered_epoch, epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.names import ASSIGNMENTS, BRANCH, CHECKPOINT
+from stages.dag.names import ASSIGNMENTS, BRANCH, CHECKPOINT, PSEUDOLABELS
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, ResidualNetwork
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
+from stages.parameters.keys import default_of, flat, has, lookup
 from stages.parameters.named import refuse_name
-from stages.parameters.run import RunParams, parse_branch
+from stages.parameters.run import RunParams, parse_branch, run_params_class
 from stages.runtime.locks import only_writer
+
+UNFINISHED = ".branch"
+"""In the folder of a run that is being made: what it starts from."""
 
 
 def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | None) -> RunParams:
@@ -40,20 +45,27 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     origin, epoch = parse_branch(source)
     refuse_name(name)
     settings = Settings(root)
-    if name in settings.runs() or (root / run_folder(name)).exists():
-        raise Refusal(f"run {name} exists already; choose another --run")
+    _refuse_existing(root, settings, name, source)
     parent = load_run_params(root / run_folder(origin))
-    files = _files(root, parent, epoch)
+    files = _files(root, parent, epoch, [ASSIGNMENTS] if epoch else [])
     _refuse_stale(root, parent, epoch)
-    settings.put(f"runs.{name}", _overrides(parent) | {"branch": source})
+    kept = {"branch": source, "epochs": epochs if epochs is not None else max(parent.epochs, epoch)}
+    settings.put(f"runs.{name}", _differing(parent, settings.content) | kept)
     if origin in settings.runs():
         # The run's own file lacks it, since no stage depends on it.
         retain = settings.resolve(origin).retain
-        settings.put(f"runs.{name}.retain", {"last": retain.last or "all", "every": retain.every})
-    settings.put(f"runs.{name}.epochs", epochs if epochs is not None else max(parent.epochs, epoch))
+        if retain != settings.resolve(name).retain:
+            settings.put(f"runs.{name}.retain", {"last": retain.last or "all", "every": retain.every})
     for assignment in sets:
         settings.set_text(name, assignment)
     params = settings.resolve(name)
+    if 1 < params.cluster.every == parent.cluster.every:
+        # Counted from its own first epoch, it would be clustered in other epochs than its parent.
+        settings.put(f"runs.{name}.cluster.counted_from", parent.cluster.counted_from or parent.start + 1)
+        params = settings.resolve(name)
+    if epoch and clustered_epoch(params, epoch + 1) == epoch:
+        # Its first epochs train on what their parent's would have.
+        files |= _files(root, parent, epoch, [PSEUDOLABELS])
     if _shape(params) != _shape(parent):
         raise Refusal(f"--set: a branch keeps the network and the data set of {source}; make a new run for others")
     refuse_links(root, params)
@@ -61,6 +73,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     check_counts(params, image_count(root, params.dataset))
     with only_writer(root / run_folder(name), f"run {name}"):
         target = root / epoch_folder(name, epoch)
+        (root / run_folder(name) / UNFINISHED).write_text(source)
         target.mkdir(parents=True, exist_ok=True)
         digests = {}
         try:
@@ -75,7 +88,25 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
             shutil.rmtree(root / run_folder(name))
             raise
         write_run(root, params, ahead=False)
+        (root / run_folder(name) / UNFINISHED).unlink()
     return params
+
+
+def _refuse_existing(root: Path, settings: Settings, name: str, source: str) -> None:
+    """Refuses a name that is taken, but by a branch from the same epoch that was stopped before it was whole."""
+    folder = root / run_folder(name)
+    try:
+        begun = (folder / UNFINISHED).read_text()
+    except FileNotFoundError:
+        # Stopped before the mark was made, it left no more than its lock.
+        if name in settings.runs() or (folder.exists() and any(path.name != ".lock" for path in folder.iterdir())):
+            raise Refusal(f"run {name} exists already; choose another --run") from None
+        return
+    if begun not in ("", source):
+        raise Refusal(
+            f"run {name} was begun as a branch of {begun}, and stopped: branch from there, or "
+            f"`python -m pipeline remove {name} --yes`"
+        )
 
 
 def _shape(params: RunParams) -> tuple[object, ...]:
@@ -86,11 +117,11 @@ def _shape(params: RunParams) -> tuple[object, ...]:
     return model.architecture, model.sobel, model.width, side, params.dataset.name
 
 
-def _files(root: Path, parent: RunParams, epoch: int) -> dict[str, Path]:
+def _files(root: Path, parent: RunParams, epoch: int, clustering: list[str]) -> dict[str, Path]:
+    """The epoch's checkpoint, and files of the clustering that it was trained on."""
     files = {CHECKPOINT: root / epoch_folder(parent.run, epoch) / CHECKPOINT}
-    if epoch > 0:
-        clustered = clustered_epoch(parent, epoch) if epoch > parent.start else epoch
-        files[ASSIGNMENTS] = root / epoch_folder(parent.run, clustered) / ASSIGNMENTS
+    clustered = root / epoch_folder(parent.run, clustered_epoch(parent, epoch))
+    files |= {name: clustered / name for name in clustering}
     for path in files.values():
         if not path.exists() and pruned_record(path.parent) is not None:
             having = spans(epochs_with_checkpoint(root / run_folder(parent.run)))
@@ -117,13 +148,18 @@ def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
             )
 
 
-def _overrides(parent: RunParams) -> dict[str, Any]:
-    """The parent's resolved parameters as overrides; what its method does not use is left out."""
-    values = as_values(parent)
-    for key in ("run", "revision", "branch"):
-        values.pop(key)
-    values["dataset"] = parent.dataset.name
-    return {
-        key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
-        for key, value in values.items()
-    }
+def _differing(parent: RunParams, root: Mapping[str, Any]) -> dict[str, Any]:
+    """The parent's parameters that are not the defaults of all runs; what its method does not use is left out."""
+    found: dict[str, Any] = {}
+    if root.get("dataset") != parent.dataset.name:
+        found["dataset"] = parent.dataset.name
+    for key, value in flat(as_values(parent)).items():
+        section, _, last = key.rpartition(".")
+        if value is None or key.split(".")[0] in ("run", "revision", "branch", "dataset", "epochs"):
+            continue
+        if value != (lookup(root, key) if has(root, key) else default_of(run_params_class(), key)):
+            place = found
+            for name in section.split(".") if section else ():
+                place = place.setdefault(name, {})
+            place[last] = value
+    return found

@@ -10,8 +10,12 @@ from stages.parameters.run import RunParams
 
 
 def clustered_epoch(params: RunParams, epoch: int) -> int:
-    """The epoch whose clustering `epoch` trains on: itself, or an earlier one (`cluster.every`, section 3.4)."""
-    return epoch - (epoch - params.start - 1) % params.cluster.every
+    """The epoch whose clustering `epoch` trains on: itself, or an earlier one (`cluster.every`, section 3.4).
+
+    In the first epochs of a branch that is the one it starts from, which holds its parent's assignments.
+    """
+    first = params.cluster.counted_from or params.start + 1
+    return max(params.start, epoch - (epoch - first) % params.cluster.every)
 
 
 def own_epochs(params: RunParams) -> range:

@@ -39,6 +39,8 @@ class ClusterParams(ClusteringParams):
 
     every: Annotated[Int, Field(ge=1)]
     """Epochs between two clusterings (1 in the paper)."""
+    counted_from: Annotated[Int, Field(ge=1)] | None = None
+    """An epoch that clusters anew, from which `every` counts; null: the run's first. A branch has its parent's."""
 
 
 class ClusterKeys(Section):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 
 import pandas as pd
 import pytest
 import yaml
-from pipeline_helpers import comparable, flip_byte, params_of, unlink
+from pipeline_helpers import comparable, content_of, flip_byte, params_of, unlink
 from projects import tree
 
 from pipeline.branch import branch
@@ -58,9 +59,55 @@ def test_a_branch_takes_the_parents_parameters_and_what_set_changes(finished_cop
     expected["train"]["lr"], expected["cluster"]["k"], expected["epochs"] = 0.001, 7, 4
     assert comparable(reread) == expected
     assert comparable(params_of(finished_copy.root)) == comparable(parent)
-    # A later edit of the defaults must not reach a run whose parameters were copied.
-    finished_copy.edit({"train": {"momentum": 0.5}, "whiten": {"dim": 8}})
-    assert comparable(params_of(finished_copy.root, "slower")) == expected
+    # Only what differs from the defaults of all runs is written: a later edit of those reaches it, as any other run.
+    entry = {"branch": "demo@1", "epochs": 4, "train": {"lr": 0.001}, "cluster": {"k": 7}}
+    assert content_of(finished_copy.root)["runs"]["slower"] == entry
+    finished_copy.edit({"whiten": {"dim": 8}})
+    assert params_of(finished_copy.root, "slower").whiten.dim == params_of(finished_copy.root).whiten.dim == 8
+
+
+def test_a_branch_of_a_run_with_overrides_has_them_too(finished_copy):
+    own = {"train": {"lr": 0.5}, "cluster": {"method": "labels"}, "retain": {"last": 2, "every": 0}, "seed": 3}
+    branch(finished_copy.root, "demo@1", "b", [f"train.lr={own['train']['lr']}", "seed=3"], None)
+    finished_copy.edit({"runs": {"b": own}})
+    finished_copy.run("b")
+    branch(finished_copy.root, "b@2", "c", [], 3)
+    entry = content_of(finished_copy.root)["runs"]["c"]
+    assert entry == own | {"branch": "b@2", "epochs": 3}
+    mine, theirs = (comparable(params_of(finished_copy.root, run)) for run in ("c", "b"))
+    assert mine == theirs | {"epochs": 3}
+
+
+@pytest.mark.parametrize("where", ["checkpoint.pt", "branch.json", "params.yaml", "0002/dvc.yaml"])
+def test_a_branch_that_was_stopped_anywhere_goes_on_by_the_same_command(finished_copy, cli, monkeypatch, where):
+    words = ["branch", "--from", "demo@1", "--run", "b", "--set", "train.lr=0.5"]
+
+    def stopping(original, place):
+        def stopped(*paths):
+            original(*paths)
+            if str(paths[place]).endswith(where):
+                raise KeyboardInterrupt
+
+        return stopped
+
+    monkeypatch.setattr(os, "replace", stopping(os.replace, 1))
+    monkeypatch.setattr(os, "link", stopping(os.link, 1))
+    assert cli(finished_copy.root, *words).status == 130
+    monkeypatch.undo()
+    assert "begun as a branch of demo@1" in cli.refused(finished_copy.root, "branch", "--from", "demo@2", "--run", "b")
+    ended = cli(finished_copy.root, *words)
+    assert (ended.status, ended.err) == (0, "")
+    finished_copy.run("b")
+    assert verify(finished_copy.root, "b", Reporter(stream=io.StringIO())) == []
+    assert "exists already" in cli.refused(finished_copy.root, *words)
+
+
+def test_a_branch_that_was_stopped_can_be_removed(finished_copy, cli, monkeypatch):
+    monkeypatch.setattr(Settings, "save", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli(finished_copy.root, "branch", "--from", "demo@1", "--run", "b").status == 130
+    monkeypatch.undo()
+    assert cli(finished_copy.root, "remove", "b", "--yes").status == 0
+    assert not finished_copy.run_path("", "b").exists()
 
 
 def test_a_branch_holds_the_epoch_with_its_digests_and_a_plan_of_its_own(finished_copy):
@@ -143,5 +190,5 @@ def test_what_names_no_epoch_is_refused(text):
         parse_branch(text)
 
 
-def test_an_epoch_is_named_by_the_last_at_sign():
-    assert parse_branch("a@b@12") == ("a@b", 12)
+def test_an_epoch_of_a_run_is_named_with_an_at_sign():
+    assert parse_branch("a-b@12") == ("a-b", 12)
