@@ -1,8 +1,9 @@
-"""`remove`: deletes a run that is no longer wanted."""
+"""`remove`: deletes a run that is no longer wanted, and pictures that no run has any more."""
 
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.machine import refuse_read_only
@@ -13,28 +14,57 @@ from stages.parameters.named import refuse_name
 from stages.runtime.locks import only_writer
 
 
-def remove(root: Path, name: str, *, yes: bool) -> str | None:
-    """Deletes a run's folder and its entry in params.yaml; packed pictures stay.
+def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str | None:
+    """Deletes a run's folder and its entry in params.yaml; packed pictures stay, unless `pictures`.
+
+    Args:
+        name: the run, or with `pictures` a data set that is left of one.
+        pictures: delete its packed pictures and their entry in `datasets` too; never the folder they were packed from.
 
     Returns:
-        The folder of its packed pictures where no other run has them.
+        The name of its data set where no other run has that and it stays.
+
+    Raises:
+        Refusal: no such run, it is in use, or another run has its pictures too.
     """
     refuse_name(name)
     settings = Settings(root)
     folder = root / run_folder(name)
-    if name not in settings.runs() and not folder.exists():
+    entered = name in settings.runs()
+    there = entered or folder.exists()
+    if not there and not (pictures and (root / dataset_folder(name)).exists()):
         raise Refusal(f"there is no run {name!r} (known: {', '.join(settings.runs())})")
+    dataset = settings.dataset_of(name) if entered else None if there else name
+    others = [run for run in settings.runs() if run != name and settings.dataset_of(run) == dataset]
+    packed = None if dataset is None else root / dataset_folder(dataset)
+    if pictures:
+        _refuse_pictures(root, settings, name, packed, others)
+    doomed = ([folder] if there else []) + ([packed] if pictures and packed else [])
     if not yes:
-        raise Refusal(f"this deletes {run_folder(name)} for good: add --yes")
-    refuse_read_only(root, name, params=name in settings.runs())
-    folder.mkdir(parents=True, exist_ok=True)
-    left = None
-    with only_writer(folder, f"run {name}"):
-        if name in settings.runs():
-            dataset = settings.dataset_of(name)
-            settings.drop_run(name)
-            if dataset not in map(settings.dataset_of, settings.runs()):
-                left = dataset_folder(dataset)
-            settings.save()
-        shutil.rmtree(folder)
-    return left if left and (root / left).exists() else None
+        gone = " and ".join(str(path.relative_to(root)) for path in doomed)
+        raise Refusal(f"this deletes {gone} for good: add --yes")
+    refuse_read_only(root, name, dataset, params=True)
+    with ExitStack() as held:
+        for path in doomed:
+            held.enter_context(only_writer(path, f"run {name}" if path == folder else f"data set {dataset}"))
+        # The default of all runs keeps its entry.
+        if pictures and dataset in settings.datasets() and dataset != settings.content.get("dataset"):
+            settings.drop("datasets", str(dataset))
+        if entered:
+            settings.drop("runs", name)
+        settings.save()
+        for path in doomed:
+            shutil.rmtree(path)
+    return dataset if packed and packed.exists() and not others else None
+
+
+def _refuse_pictures(root: Path, settings: Settings, name: str, packed: Path | None, others: list[str]) -> None:
+    """Refuses to delete pictures that another run has, or that are the user's own."""
+    if others:
+        raise Refusal(f"--pictures: {' and '.join(others)} has the pictures of run {name} too: leave it out")
+    if packed is None or not packed.exists():
+        raise Refusal(f"--pictures: run {name} has no packed pictures: leave it out")
+    entry = settings.datasets().get(packed.name) or {}
+    source = root / str(entry.get("path", ""))
+    if "generate" not in entry and source.exists() and source.resolve().is_relative_to(packed.resolve()):
+        raise Refusal(f"--pictures: {source}, your own pictures, lie in {packed}: move them elsewhere first")

@@ -104,9 +104,10 @@ class Settings:
         self._edits.append((key, value))
         self._put(key, value)
 
-    def drop_run(self, run: str) -> None:
-        self._edits.append((f"runs.{run}", _NONE))
-        self.content["runs"].pop(run, None)
+    def drop(self, section: str, name: str) -> None:
+        """Drops an entry of `runs` or `datasets`."""
+        self._edits.append((f"{section}.{name}", _NONE))
+        self.content[section].pop(name, None)
 
     def _put(self, key: str, value: Any) -> None:
         *sections, last = key.split(".")
@@ -202,7 +203,7 @@ class Settings:
                 raise Refusal(f"params.yaml: {key} was changed meanwhile; nothing was written: give the command again")
         for key, value in self._edits:
             if value is _NONE:
-                now.drop_run(key.removeprefix("runs."))
+                now.drop(*key.split(".", 1))
             else:
                 now.put(key, value)
         for run, params in self._resolved.items():

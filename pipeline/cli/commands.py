@@ -181,15 +181,22 @@ def branch(
 
 
 @app.command()
-def remove(run: Annotated[str, typer.Argument(help="Name of the run.")], yes: Yes = False) -> None:
-    """Delete a run and its entry in params.yaml; packed pictures stay.
+def remove(
+    run: Annotated[str, typer.Argument(help="Name of the run, or with --pictures of a data set left of one.")],
+    yes: Yes = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Its packed pictures too, if no other run has them; never your own.")
+    ] = False,
+) -> None:
+    """Delete a run and its entry in params.yaml; packed pictures stay, unless they are to go too.
 
     Example: `python -m pipeline remove slower --yes`
     """
     from pipeline.remove import remove as delete
 
-    pictures = delete(root(), run, yes=yes)
-    typer.echo(f"run {run} is deleted" + (f"; its packed pictures stay in {pictures}" if pictures else ""))
+    left = delete(root(), run, yes=yes, pictures=pictures)
+    offer = f"`python -m pipeline remove {left} --pictures --yes` deletes them"
+    typer.echo(f"run {run} is deleted" + (f"; its packed pictures stay: {offer}" if left else ""))
 
 
 @app.command()

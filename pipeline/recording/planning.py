@@ -211,7 +211,7 @@ def _refuse_other_structure(root: Path, params: RunParams, epoch: int) -> None:
 def _write(root: Path, files: dict[str, str], planned: Planned) -> None:
     for name, content in files.items():
         path = root / name
-        if path.exists() and path.read_text(encoding="utf-8") == content:
+        if path.exists() and path.read_bytes() == content.encode():
             planned.kept += 1
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

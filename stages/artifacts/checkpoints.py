@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from stages.artifacts.remedies import maker
 from stages.errors import Refusal
 from stages.method.networks import Backbone, fold, place
 from stages.parameters.model import ModelParams
@@ -26,12 +27,12 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+        raise Refusal(f"{path} is missing; {maker(path)}") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise Refusal(f"{path} cannot be read as a checkpoint ({reason}); rerun the stage that makes it") from None
+        raise Refusal(f"{path} cannot be read as a checkpoint ({reason}); {maker(path)}") from None
     if not isinstance(content, dict) or not {"network", "optimizer"} <= set(content):
-        raise Refusal(f"{path} holds no network and optimizer; rerun the stage that makes it")
+        raise Refusal(f"{path} holds no network and optimizer; {maker(path)}")
     return content
 
 

@@ -11,6 +11,7 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.artifacts.remedies import maker
 from stages.artifacts.writing import write_bytes
 from stages.errors import Refusal
 
@@ -24,7 +25,7 @@ def load_yaml(path: Path, remedy: str = "mend it, or restore it with git") -> di
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Refusal(f"{path} is missing; restore it with git, or `python -m pipeline plan`") from None
+        raise Refusal(f"{path} is missing; {maker(path)}") from None
     except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise Refusal(f"{path} is no valid YAML ({reason}): {remedy}") from None
@@ -111,9 +112,9 @@ def load_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
-        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+        raise Refusal(f"{path} is missing; {maker(path)}") from None
     except ValueError:
-        raise Refusal(f"{path} is no valid JSON; `python -m pipeline status` says which stage makes it") from None
+        raise Refusal(f"{path} is no valid JSON; {maker(path)}") from None
     assert isinstance(content, dict)
     return content
 

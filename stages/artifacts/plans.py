@@ -25,10 +25,27 @@ from stages.parameters.run import RunParams
 def planned_stages(folder: Path) -> dict[str, Any] | None:
     """The stages of a folder's dvc.yaml, or None where it is missing, damaged or empty."""
     try:
-        stages = parse_generated((folder / PLAN).read_bytes())["stages"]
+        text = (folder / PLAN).read_bytes()
+        stages = parse_generated(text)["stages"]
     except Exception:
         return None
-    return stages if isinstance(stages, dict) and stages and all(isinstance(s, dict) for s in stages.values()) else None
+    if not text.endswith(b"\n") or not isinstance(stages, dict) or not stages:
+        return None
+    if not all(isinstance(stage, dict) and isinstance(stage.get("cmd"), str) for stage in stages.values()):
+        return None
+    return stages if _holds_what_is_recorded(folder, stages) else None
+
+
+def _holds_what_is_recorded(folder: Path, stages: Mapping[str, Any]) -> bool:
+    """Whether a plan has the stages that its dvc.lock records: cut short at the end of a line, it has fewer."""
+    try:
+        lock = (folder / LOCK).read_bytes()
+    except OSError:
+        return True
+    # One of the two is a guard's where a kill came between.
+    if PRUNED in stages or f"\n  {PRUNED}:\n".encode() in lock:
+        return True
+    return all(name in stages for name in declared() if f"\n  {name}:\n".encode() in lock)
 
 
 def tracked_keys(stage: Mapping[str, Any]) -> Iterator[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+from pathlib import Path
 
 
 def remedy(stage: str, run: str | None, epoch: int | str | None) -> str:
@@ -19,3 +16,14 @@ def remedy(stage: str, run: str | None, epoch: int | str | None) -> str:
     where = f" --run {run}" if run else ""
     when = f" --epoch {epoch}" if epoch is not None else ""
     return f"make it again with `python -m pipeline rerun {stage}{where}{when}`"
+
+
+def maker(path: Path) -> str:
+    """What makes an artifact, or tells which stage does, by the folder of the run or data set that it lies in."""
+    parts = path.parts
+    for place in range(len(parts) - 3, -1, -1):
+        if parts[place : place + 2] == ("data", "runs"):
+            return f"`python -m pipeline status --run {parts[place + 2]}` says which stage makes it"
+        if parts[place : place + 2] == ("data", "images"):
+            return f"`python -m pipeline rerun pack --dataset {parts[place + 2]}` makes it"
+    return "restore it with git"

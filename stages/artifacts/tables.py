@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.artifacts.remedies import maker
 from stages.errors import Refusal
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+        raise Refusal(f"{path} is missing; {maker(path)}") from None
     except (ArrowException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise Refusal(f"{path} cannot be read ({reason}); rerun the stage that makes it") from None
+        raise Refusal(f"{path} cannot be read ({reason}); {maker(path)}") from None
 
 
 def write_parquet(path: Path, frame: Any) -> None:

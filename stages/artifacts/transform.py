@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from stages.artifacts.arrays import write_npz
+from stages.artifacts.remedies import maker
 from stages.errors import Refusal
 from stages.method.whitening import PCAWhitening
 
@@ -45,6 +46,6 @@ def read(path: Path) -> PCAWhitening:
                 int(file["dim"]),
             )
     except FileNotFoundError:
-        raise Refusal(f"{path} is missing; `python -m pipeline status` says which stage makes it") from None
+        raise Refusal(f"{path} is missing; {maker(path)}") from None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise Refusal(f"{path} cannot be read as a transform ({error}); rerun whiten") from None
+        raise Refusal(f"{path} cannot be read as a transform ({error}); {maker(path)}") from None

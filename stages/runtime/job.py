@@ -14,7 +14,7 @@ from stages.artifacts.chunks import ChunkReader
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.publishing import Partial
-from stages.artifacts.remedies import remedy
+from stages.artifacts.remedies import maker, remedy
 from stages.artifacts.run_params import load_run_params
 from stages.dag.declared import declared
 from stages.dag.folders import run_folder
@@ -160,7 +160,7 @@ def _state(path: Path) -> list[tuple[str, int, int, int]]:
     try:
         stats = [(str(file), file.stat()) for file in files]
     except FileNotFoundError as error:
-        raise Refusal(f"{error.filename} is missing; `python -m pipeline status` says which stage makes it") from None
+        raise Refusal(f"{error.filename} is missing; {maker(Path(error.filename))}") from None
     return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from pipeline_helpers import comparable, content_of, params_of
 from projects import committed_params
@@ -58,3 +60,50 @@ def test_a_run_in_use_is_not_removed(finished_copy):
     with only_writer(finished_copy.run_path(""), "run demo"), pytest.raises(Refusal, match="in use"):
         remove(finished_copy.root, "demo", yes=True)
     assert finished_copy.run_path("history.csv").exists()
+
+
+@pytest.fixture
+def with_pictures(finished_copy, tmp_path):
+    """A project with a run `mine` on packed pictures of its own; the user's folder."""
+    folder = tmp_path / "pictures"
+    shutil.copytree(finished_copy.path("data/images/demo/pictures"), folder)
+    shutil.copytree(finished_copy.path("data/images/demo"), finished_copy.path("data/images/mine"))
+    shutil.rmtree(finished_copy.path("data/images/mine/pictures"))
+    finished_copy.edit({"datasets": {"mine": {"path": str(folder), "size": 72, "labels": True, "chunk_mib": 1}}})
+    finished_copy.edit({"runs": {"mine": {"dataset": "mine"}}})
+    finished_copy.run_path("", "mine").mkdir()
+    return finished_copy, folder
+
+
+def test_packed_pictures_that_no_run_has_any_more_are_offered_and_deleted(with_pictures, cli):
+    project, folder = with_pictures
+    told = cli(project.root, "remove", "mine", "--yes").out
+    assert project.path("data/images/mine/pack.json").exists()
+    offered = "python -m pipeline remove mine --pictures --yes"
+    assert f"`{offered}` deletes them" in told
+    assert "deletes data/images/mine for good: add --yes" in cli.refused(project.root, "remove", "mine", "--pictures")
+    assert cli(project.root, *offered.split()[3:]).status == 0
+    assert not project.path("data/images/mine").exists()
+    assert "mine" not in content_of(project.root)["datasets"]
+    assert len(list(folder.rglob("*.png"))) == 170
+
+
+def test_a_run_goes_with_its_pictures_and_never_with_those_of_others_or_the_users_own(with_pictures, cli):
+    project, folder = with_pictures
+    project.edit({"runs": {"other": {"dataset": "mine"}}})
+    assert "other has the pictures" in cli.refused(project.root, "remove", "mine", "--pictures", "--yes")
+    assert cli(project.root, "remove", "other", "--yes").status == 0
+    own = project.path("data/images/mine/own")
+    folder.rename(own)
+    project.edit({"datasets": {"mine": {"path": "data/images/mine/own"}}})
+    assert "move them elsewhere" in cli.refused(project.root, "remove", "mine", "--pictures", "--yes")
+    own.rename(folder)
+    assert cli(project.root, "remove", "mine", "--pictures", "--yes").out == "run mine is deleted\n"
+    assert not project.path("data/images/mine").exists() and not project.run_path("", "mine").exists()
+    assert len(list(folder.rglob("*.png"))) == 170
+
+
+def test_the_default_data_set_keeps_its_entry(finished_copy, cli):
+    assert cli(finished_copy.root, "remove", "demo", "--pictures", "--yes").status == 0
+    assert not finished_copy.path("data/images/demo").exists()
+    assert "demo" in content_of(finished_copy.root)["datasets"]

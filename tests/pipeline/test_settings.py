@@ -98,7 +98,7 @@ def test_a_run_dropped_while_another_process_writes_is_gone(root):
     here, there = Settings(root), Settings(root)
     there.put("runs.demo.seed", 5)
     there.save()
-    here.drop_run("yfcc-alexnet")
+    here.drop("runs", "yfcc-alexnet")
     here.save()
     values = yaml.safe_load(written(root))
     assert "yfcc-alexnet" not in values["runs"]

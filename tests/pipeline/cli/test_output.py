@@ -107,7 +107,8 @@ def test_remove_says_where_pictures_stay_that_no_other_run_has(cli, finished_cop
     assert cli(finished_copy.root, "branch", "--from", "demo@1", "--run", "other").status == 0
     assert cli(finished_copy.root, "remove", "demo", "--yes").out == "run demo is deleted\n"
     told = cli(finished_copy.root, "remove", "other", "--yes").out
-    assert told == "run other is deleted; its packed pictures stay in data/images/demo\n"
+    offered = "python -m pipeline remove demo --pictures --yes"
+    assert told == f"run other is deleted; its packed pictures stay: `{offered}` deletes them\n"
     assert finished_copy.path("data/images/demo/pack.json").exists()
 
 
