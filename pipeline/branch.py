@@ -29,7 +29,7 @@ from stages.parameters.named import refuse_name
 from stages.parameters.run import RunParams, parse_branch, run_params_class
 from stages.runtime.locks import only_writer
 
-UNFINISHED = ".branch"
+BEGUN = ".branch"
 """In the folder of a run that is being made: what it starts from."""
 
 
@@ -73,7 +73,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     check_counts(params, image_count(root, params.dataset))
     with only_writer(root / run_folder(name), f"run {name}"):
         target = root / epoch_folder(name, epoch)
-        (root / run_folder(name) / UNFINISHED).write_text(source)
+        (root / run_folder(name) / BEGUN).write_text(source)
         target.mkdir(parents=True, exist_ok=True)
         digests = {}
         try:
@@ -88,7 +88,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
             shutil.rmtree(root / run_folder(name))
             raise
         write_run(root, params, ahead=False)
-        (root / run_folder(name) / UNFINISHED).unlink()
+        (root / run_folder(name) / BEGUN).unlink()
     return params
 
 
@@ -96,7 +96,7 @@ def _refuse_existing(root: Path, settings: Settings, name: str, source: str) -> 
     """Refuses a name that is taken, but by a branch from the same epoch that was stopped before it was whole."""
     folder = root / run_folder(name)
     try:
-        begun = (folder / UNFINISHED).read_text()
+        begun = (folder / BEGUN).read_text()
     except FileNotFoundError:
         # Stopped before the mark was made, it left no more than its lock.
         if name in settings.runs() or (folder.exists() and any(path.name != ".lock" for path in folder.iterdir())):
