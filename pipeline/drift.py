@@ -13,7 +13,8 @@ from stages.dag.folders import dataset_folder
 from stages.dag.names import LISTING, MANIFEST, PACK, REJECTED
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetParams
-from stages.sources.listing import Listing, list_source, refuse_inside, source_path
+from stages.sources.entries import Listing
+from stages.sources.listing import list_source, refuse_inside, source_path
 
 
 def image_count(root: Path, dataset: DatasetParams) -> int:

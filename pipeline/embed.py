@@ -20,11 +20,11 @@ from pipeline.results.epoch_files import Epoch, EpochFiles
 from stages.artifacts.run_params import load_run_params
 from stages.dag.folders import run_folder
 from stages.errors import Refusal
-from stages.method.decode import Unreadable, decode
-from stages.parameters.dataset import MOST_ASPECT
 from stages.runtime.prefetch import prefetch
 from stages.runtime.report import Reporter, printable
-from stages.sources.listing import ENDINGS, Entry, Listing, list_source
+from stages.sources.entries import ENDINGS, Entry, Listing
+from stages.sources.listing import list_source
+from stages.sources.reading import read_picture
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,8 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter, epoch
     embedder = Embedder(files, epoch, report)
 
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:
-        try:
-            with open(entry.path, "rb") as file:
-                return entry, embedder.crop(decode(file.read(), params.dataset.size, MOST_ASPECT))
-        except (Unreadable, OSError) as error:
-            return entry, str(error)
+        _, picture = read_picture(entry, params.dataset.size)
+        return entry, picture if isinstance(picture, str) else embedder.crop(picture)
 
     loaded = prefetch(read, listing.entries, params.workers)
     told = report.progress(loaded, f"embed {source}", len(listing.entries), lambda _: 1)

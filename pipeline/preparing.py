@@ -22,7 +22,8 @@ from stages.parameters.dataset import DatasetParams
 from stages.parameters.named import no_run, refuse_name
 from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
-from stages.sources.listing import Listing, list_source, refuse_inside, source_path
+from stages.sources.entries import Listing
+from stages.sources.listing import list_source, refuse_inside, source_path
 
 
 @dataclass

@@ -13,7 +13,7 @@ from stages.method.architectures import ARCHITECTURES
 from stages.method.decode import silence
 from stages.parameters.dataset import MOST_ASPECT
 from stages.parameters.run import RunParams
-from stages.sources.listing import Listing
+from stages.sources.entries import Listing
 
 PAPER: dict[str, Any] = {
     "epochs": 500,

@@ -17,18 +17,19 @@ from numpy.typing import NDArray
 
 from stages.artifacts.documents import write_json
 from stages.artifacts.packing import Assembler
-from stages.artifacts.tables import write_frames, write_parquet
+from stages.artifacts.tables import read_parquet, write_frames, write_parquet
 from stages.artifacts.writing import remove, write_bytes
 from stages.dag.names import LISTING, PIXELS
 from stages.errors import Refusal
-from stages.method.decode import Unreadable, decode
-from stages.parameters.dataset import MOST_ASPECT, DatasetKeys, DatasetParams
+from stages.parameters.dataset import DatasetKeys, DatasetParams
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
 from stages.runtime.runner import run_stage
-from stages.sources.listing import Entry, Listing, list_dataset, source_path
+from stages.sources.entries import Entry
+from stages.sources.listing import list_dataset, source_path
+from stages.sources.reading import read_picture
 
-REVISION = 3
+REVISION = 4
 
 
 def pack(job: Job[DatasetKeys]) -> None:
@@ -37,11 +38,14 @@ def pack(job: Job[DatasetKeys]) -> None:
     listing = list_dataset(job.root, dataset, job.folder)
     work = job.partial.path
     _drop_save_points_of_another(work, listing.digest())
-    assembler = Assembler(work, dataset, _classes(listing, dataset))
+    classes, labels = listing.classes(dataset.labels)
+    if classes:
+        labels += f": datasets.{dataset.name}.labels=false turns them off"
+    assembler = Assembler(work, dataset, classes)
     entries = listing.entries[assembler.resume() :]
 
     def read(entry: Entry) -> tuple[Entry, str, NDArray[np.uint8] | str]:
-        return (entry, *_read(entry, dataset.size))
+        return (entry, *read_picture(entry, dataset.size))
 
     for entry, digest, picture in job.progress(prefetch(read, entries, job.workers), len(entries)):
         assembler.add(entry, digest, picture)
@@ -54,26 +58,8 @@ def pack(job: Job[DatasetKeys]) -> None:
     listed = {"path": dataset.path, "digest": listing.digest(), "count": len(listing.entries)}
     write_json(job.untracked(LISTING), listed)
     job.images = assembler.images
-    _tell(job, rejected, listing)
-
-
-def _read(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]:
-    try:
-        with open(entry.path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        return "", f"cannot be opened: {error.strerror}"
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        return digest, decode(content, size, MOST_ASPECT)
-    except Unreadable as error:
-        return digest, str(error)
-
-
-def _classes(listing: Listing, dataset: DatasetParams) -> list[bytes]:
-    if not dataset.labels:
-        return []
-    return sorted({entry.folder for entry in listing.entries if entry.folder is not None})
+    copies = int(read_parquet(job.output("manifest"), ["sha256"])["sha256"].duplicated().sum())
+    job.say("; ".join(_told(job, rejected, copies, labels) + listing.beside()))
 
 
 def _drop_save_points_of_another(work: Path, digest: str) -> None:
@@ -99,14 +85,15 @@ def _summary(manifest: Path, dataset: DatasetParams, assembler: Assembler, rejec
     }
 
 
-def _tell(job: Job[DatasetKeys], rejected: pd.DataFrame, listing: Listing) -> None:
-    words = [f"{job.images:,} pictures packed"]
+def _told(job: Job[DatasetKeys], rejected: pd.DataFrame, copies: int, labels: str) -> list[str]:
+    words = [f"{job.images:,} picture{'' if job.images == 1 else 's'} packed"]
     if len(rejected):
         words.append(f"{len(rejected):,} rejected (see {job.node.folder}/rejected.parquet)")
-    if listing.ignored:
-        endings = ", ".join(f"{count:,} {ending}" for ending, count in listing.ignored.most_common(3))
-        words.append(f"files that are no pictures ignored: {endings}")
-    job.say("; ".join(words))
+    if copies:
+        words.append(f"{copies:,} {'is a copy' if copies == 1 else 'are copies'} of others, byte for byte")
+    if labels:
+        words.append(labels)
+    return words
 
 
 if __name__ == "__main__":

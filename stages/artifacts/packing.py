@@ -16,7 +16,7 @@ from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.writing import make_folder, write_bytes
 from stages.dag.names import PIXELS
 from stages.parameters.dataset import DatasetParams
-from stages.sources.listing import Entry, Listing
+from stages.sources.entries import Entry, Listing
 
 MANIFEST_ROWS = 1 << 11
 """Pictures whose lines of the manifest are in memory at once, at least; another number is another REVISION."""
@@ -73,7 +73,7 @@ class Assembler:
 
     def close(self, listing: Listing) -> pd.DataFrame:
         """The rejects; the array is complete."""
-        rejects = [(name.hex(), reason) for name, reason in listing.rejected]
+        rejects = [(name.hex(), reason) for name, reason in (*listing.rejected, *listing.unlisted)]
         if self._rows:
             self._flush()
         for chunk in range(self._chunk):

@@ -6,13 +6,32 @@ import io
 import re
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 MOST_PIXELS = 150_000_000
-"""Larger headers are refused before their pixels are decoded."""
+"""Larger headers are refused before their pixels are decoded; and no more pixels are decoded at a time."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF")
+"""Whatever a file is called, nothing else is tried: others start programs, and not every machine has all."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of each EXIF orientation upright."""
 
 
 class _Silence:
@@ -42,6 +61,49 @@ class _Silence:
 silence = _Silence()
 
 
+class _Room:
+    """Lets threads in while all together decode no more than `most` pixels; a larger picture waits to be alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken, self._changed = most, 0, threading.Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        pixels = min(pixels, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + pixels <= self._most)
+            self._taken += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
+
+
+_room = _Room(MOST_PIXELS)
+
+
+@cache
+def reads_heif() -> bool:
+    """Whether the package pillow-heif is installed, with which iPhone's HEIC is read."""
+    if find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def open_picture(file: io.BytesIO | str) -> Image.Image:
+    """The header of a picture in one of the formats that are promised.
+
+    Raises:
+        Exception: of whatever kind another or a damaged file provokes.
+    """
+    return Image.open(file, formats=(*_FORMATS, "HEIF") if reads_heif() else _FORMATS)
+
+
 class Unreadable(Exception):
     """Why a file cannot be used as a picture."""
 
@@ -54,28 +116,30 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
 
     Raises:
         Unreadable: with the reason, for whatever a file may hold.
+        MemoryError: this machine has too little for a picture that another could read.
     """
     try:
-        with silence, Image.open(io.BytesIO(content)) as picture:
+        with silence, open_picture(io.BytesIO(content)) as picture:
             _check(picture, most_aspect)
-            picture.load()
-            upright = ImageOps.exif_transpose(picture)
-            rgb = _rgb(upright)
-    except Unreadable:
+            with _room.of(picture.width * picture.height):
+                picture.load()
+                return np.asarray(resize_short(_rgb(_upright(picture)), size))
+    except (Unreadable, MemoryError):
         raise
-    except MemoryError:
-        raise Unreadable("too large for memory") from None
     except Image.DecompressionBombError as error:
         raise Unreadable(f"too many pixels: {error}") from None
     except Exception as error:
         # Decoders raise whatever they like on damaged input: OSError, SyntaxError, struct.error, ...
-        raise Unreadable(_reason(error)) from None
-    return np.asarray(resize_short(rgb, size))
+        raise Unreadable(_reason(error, content)) from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, content: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no picture in a known format"
+        kinds = {b"GIF8": "GIF", b"%!PS": "PostScript", b"ftypavif": "AVIF", b"ftypheic": "HEIC", b"ftypmif1": "HEIC"}
+        # Those of the last three follow four bytes of length.
+        found = next((kind for mark, kind in kinds.items() if mark in (content[:4], content[4:12])), None)
+        what = f"{found}, and no picture" if found else "no picture"
+        return f"{what} in a format that is read (JPEG, PNG, WebP, BMP, TIFF)"
     if "MAX_TEXT_CHUNK" in str(error):
         return "a colour profile or text of more than 1 MiB"
     # An address in memory would differ each time, and with it rejected.parquet.
@@ -92,6 +156,15 @@ def _check(picture: Image.Image, most_aspect: int) -> None:
         raise Unreadable(f"aspect ratio {max(width, height) / min(width, height):.4g}:1, over {most_aspect}:1")
 
 
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # A damaged block costs its picture the orientation alone.
+        turn = None
+    return picture if turn is None else picture.transpose(turn)
+
+
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode == "I":
         return _from_16_bits(picture)
@@ -101,7 +174,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
         layered = picture.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(white, layered).convert("RGB")
-    return picture.convert("RGB")
+    # Converting makes a copy also where nothing is to be converted.
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _from_16_bits(picture: Image.Image) -> Image.Image:

@@ -1,12 +1,15 @@
 """stages/artifacts/chunks.py: zarr arrays in raw chunk files, checked to be whole before they are read."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from projects import ROOT
 from stage_helpers import refused
 
 from stages.artifacts.chunks import ChunkReader, ChunkWriter
@@ -81,3 +84,22 @@ def test_memory_maps_cannot_be_written_to(tmp_path):
     write(tmp_path / "rows.zarr", values(5), 2)
     with pytest.raises(ValueError, match="read-only"):
         ChunkReader(tmp_path / "rows.zarr", "").map(0)[0, 0] = 1
+
+
+def test_descriptors_and_maps_do_not_grow_with_the_number_of_chunks(tmp_path):
+    """In a process of its own, which may have 64 descriptors, as `ulimit -n 64` gives it."""
+    write(tmp_path / "rows.zarr", np.arange(300, dtype=np.int64), 2)
+    program = (
+        "import resource, sys\nfrom pathlib import Path\nfrom stages.artifacts.chunks import ChunkReader\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "reader = ChunkReader(Path(sys.argv[1]), '')\n"
+        "maps = [reader.map(index) for index in range(reader.count)]\n"
+        "print(sum(int(rows.sum()) for rows in maps), len(maps))\n"
+        "view = maps[149][1:]\n"
+        "del maps, reader\n"
+        "print(view[0], open('/proc/self/maps').read().count('rows.zarr'))\n"
+    )
+    words = [sys.executable, "-c", program, tmp_path / "rows.zarr"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    # A view keeps its own map alive, and no other.
+    assert (done.stderr, done.stdout) == ("", f"{sum(range(300))} 150\n299 1\n")

@@ -19,7 +19,7 @@ from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
-from stages.sources.listing import Entry, Listing
+from stages.sources.entries import Entry, Listing
 
 
 def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:

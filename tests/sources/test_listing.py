@@ -164,6 +164,59 @@ def test_a_line_with_a_null_byte_is_rejected(tmp_path):
     assert list_source(source).rejected[0][1].startswith("line 2: ")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_list_in_another_encoding_of_windows_is_read(tmp_path, encoding):
+    source = write_list(tmp_path, "pictures/one.png\r\npictures/two.png\r\n".encode(encoding))
+    assert names(source) == [b"pictures/one.png", b"pictures/two.png"]
+
+
+def test_a_list_in_utf_16_without_its_mark_is_refused_with_a_line_and_the_reason(tmp_path):
+    line = refused(lambda: list_source(write_list(tmp_path, "pictures/one.png\n".encode("utf-16-le"))))
+    assert "(line 1: a zero byte in the name" in line and "is the list UTF-8?" in line
+
+
+def test_quotes_around_names_are_told_with_the_line(tmp_path):
+    line = refused(lambda: list_source(write_list(tmp_path, b'"pictures/one.png"\n"pictures/two.png"\n')))
+    assert "2 cannot be opened" in line and "line 1: No such file or directory (its quotes are taken as part" in line
+
+
+def test_where_no_picture_can_be_read_what_was_found_is_told(tmp_path):
+    for name in ("1.HEIC", "2.heic", "3.gif", "notes.txt", ".thumbnails/1.jpg"):
+        touch(tmp_path / name)
+    line = refused(lambda: list_source(tmp_path))
+    assert f"{tmp_path} holds no pictures" in line
+    for words in (
+        "1 .HEIC",
+        "1 .heic",
+        "1 .gif",
+        "convert them, or `pip install pillow-heif`",
+        "1 .txt",
+        ".thumbnails",
+    ):
+        assert words in line
+
+
+def test_formats_that_are_not_read_are_not_called_no_pictures(tmp_path):
+    for name in ("1.png", "2.avif", "3.GIF", "notes.txt"):
+        touch(tmp_path / name)
+    assert list_source(tmp_path).beside() == [
+        "pictures of a format that is not read: 1 .GIF, 1 .avif (convert them)",
+        "files that are no pictures ignored: 1 .txt",
+    ]
+
+
+def test_looking_through_links_takes_one_look_at_each(tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for number in range(200):
+        touch(tmp_path / f"disk/{number}.png")
+        (tmp_path / f"images/{number}.png").symlink_to(tmp_path / f"disk/{number}.png")
+    looks = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: looks.append(path) or stat(path, **options))
+    assert len(list_source(tmp_path / "images").entries) == 200
+    assert len(looks) < 2.1 * 200
+
+
 @pytest.mark.parametrize("kind", ["absent", "empty", "no pictures", "empty list"])
 def test_a_source_without_pictures_is_refused_by_name(tmp_path, kind):
     source = tmp_path / "source"

@@ -11,9 +11,9 @@ import yaml
 import zarr
 from pack_helpers import MIB, again, manifest, wide_pictures
 from PIL import Image
-from stage_helpers import files, folder_of_pictures, pack_into, picture, project_with, save
+from stage_helpers import Stopping, files, folder_of_pictures, pack_into, picture, project_with, save
 
-from stages.artifacts.pictures import PackedImages
+from stages.artifacts.pictures import PackedImages, duplicates
 
 
 def test_every_picture_comes_back_as_its_file_shows_it(root, source):
@@ -176,6 +176,41 @@ def test_a_class_whose_name_is_not_utf8_is_kept(root, source):
     folder = os.path.join(os.fsencode(source), b"caf\xe9")
     os.makedirs(folder)
     os.rename(save(source / "1.png", picture(20, 20)), folder + b"/1.png")
+    save(source / "b/2.png", picture(20, 20))
     packed = PackedImages(pack_into(root))
-    assert [os.fsencode(name) for name in packed.classes] == [b"caf\xe9"]
-    assert packed.label.tolist() == [0]
+    assert [os.fsencode(name) for name in packed.classes] == [b"b", b"caf\xe9"]
+    assert packed.label.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "told"),
+    [
+        (["a"], [], "no labels, since there is one folder alone (a)"),
+        (["2023-05-01", "20230502", "2024", "2024_11"], [], "no labels, since the folders are dates (2023-05-01, 2023"),
+        (["2023", "cats"], ["2023", "cats"], "labels are the 2 folders (2023, cats)"),
+        (["b", "a", "c", "d"], ["a", "b", "c", "d"], "labels are the 4 folders (a, b, c, …)"),
+    ],
+)
+def test_what_was_taken_for_classes_is_told_with_the_key_that_turns_it_off(root, source, folders, classes, told):
+    for number, name in enumerate([*folders, "."]):
+        save(source / name / f"{number}.png", picture(32, 32, number))
+    report = Stopping()
+    folder = pack_into(root, report)
+    packed = PackedImages(folder)
+    assert packed.classes == classes
+    assert set(packed.label) == ({-1, *range(len(classes))} if classes else {-1})
+    assert told in report.told
+    assert ("datasets.mine.labels=false" in report.told) is bool(classes)
+
+
+def test_exact_copies_are_told(root, source):
+    folder_of_pictures(source, 4)
+    for name in ("a/x.png", "b/y.png"):
+        (source / name).write_bytes((source / "a/0000.png").read_bytes())
+    report = Stopping()
+    folder = pack_into(root, report)
+    assert "2 are copies of others, byte for byte" in report.told
+    copies = duplicates(folder)
+    assert copies["path"].tolist() == [b"a/0000.png", b"a/x.png", b"b/y.png"]
+    assert copies["image"].tolist() == [0, 2, 5]
+    assert copies["group"].tolist() == [0, 0, 0]

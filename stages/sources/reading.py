@@ -1,0 +1,80 @@
+"""What cannot be read now is not what is no picture: errors of one file, and those of the machine."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.errors import Refusal
+from stages.method.decode import Unreadable, decode
+from stages.parameters.dataset import MOST_ASPECT
+from stages.sources.entries import Entry
+
+MOST_BYTES = 2**30
+"""A larger file is no picture whose pixels would be taken: it is not read into memory."""
+
+UNOPENED = "cannot be opened: "
+"""Begins the reason of a file that may be read another day: nothing is known of what it holds."""
+
+_OF_ONE_FILE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.ENXIO,
+    errno.EOVERFLOW,
+)
+
+
+def read_picture(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]:
+    """The file's sha256 ("" where it was not read), and its picture as `decode` gives it or why there is none.
+
+    Raises:
+        Refusal: it cannot be read now, for a reason that lies in the machine.
+    """
+    if entry.size > MOST_BYTES:
+        return "", f"{entry.size:,} bytes, over {MOST_BYTES:,}"
+    try:
+        with open(entry.path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        refuse_machine_error(error, entry.path)
+        return "", f"{UNOPENED}{error.strerror}"
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        return digest, decode(content, size, MOST_ASPECT)
+    except Unreadable as error:
+        return digest, str(error)
+    except MemoryError:
+        raise Refusal(
+            f"too little memory to decode {os.fsdecode(entry.path)}; what is packed stays, and the same command goes on"
+        ) from None
+
+
+def refuse_machine_error(error: OSError, path: bytes) -> None:
+    """Stops at an error of disk, network or process (EIO, ESTALE, EMFILE, ...): other files may be hit as well.
+
+    Taken for an error of this one file, it would reject what is healthy.
+    """
+    if error.errno not in _OF_ONE_FILE:
+        raise Refusal(
+            f"{os.fsdecode(path)} cannot be read now: {error.strerror or error}; what is packed stays, and the same "
+            "command goes on once it can be read, or once the file is taken out"
+        ) from None
+
+
+def can_be_opened(path: bytes) -> bool:
+    try:
+        with open(path, "rb"):
+            return True
+    except OSError:
+        return False
