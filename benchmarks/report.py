@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
-import os
 import platform
 from dataclasses import asdict, fields
 from datetime import date
 from pathlib import Path
 
 from measure import Row
+
+from stages.runtime.threads import usable_cores
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 SETTING = ("machine", "threads", "versions")
@@ -43,7 +44,7 @@ def machine() -> str:
     units = "bf16 units" if bf16_units() else "no bf16 units"
     vectors = "AVX-512" if "avx512f" in flags() else "no AVX-512"
     found = ", ".join(flags()) or "unknown"
-    return f"{model}, {os.cpu_count()} cores, {vectors}, {units} (flags: {found}), {memory_gb():.0f} GB of memory"
+    return f"{model}, {usable_cores()} cores, {vectors}, {units} (flags: {found}), {memory_gb():.0f} GB of memory"
 
 
 def _lines(path: str) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
+
+from stages.runtime.threads import usable_cores
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Size:
     least: float = 20.0
     feature_rows: int = 20_000
     feature_dim: int = 4096
-    threads: int = os.cpu_count() or 1
+    threads: int = usable_cores()
     bf16: bool | None = None
     labels: int = 1_280_000
     clusters: int = 10_000

@@ -32,7 +32,7 @@ from stages.runtime.locks import only_writer
 from stages.runtime.memory import keep_memory, peak_memory
 from stages.runtime.report import Reporter
 from stages.runtime.streams import stand_in_for_streams
-from stages.runtime.threads import float_modes, thread_limit
+from stages.runtime.threads import float_modes, thread_limit, usable_cores
 from stages.runtime.timings import record_timing
 
 StageFunction = Callable[[Job[Any]], None]
@@ -67,7 +67,7 @@ def execute(function: StageFunction, job: Job[Any], context: RunParams | None) -
 @contextmanager
 def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
     """The run's threads, float modes and a random state of the stage's own."""
-    threads = context.threads if context else os.cpu_count() or 1
+    threads = context.threads if context else usable_cores()
     job.workers = context.workers if context else threads
     with thread_limit(threads), keep_memory():
         torch = sys.modules.get("torch")

@@ -11,6 +11,13 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 """Environment variables from which libraries take their number of threads when they are loaded."""
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: a container, `taskset` or a batch system often gives fewer than there are."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
 @contextmanager
 def thread_limit(count: int) -> Iterator[None]:
     """A context in which numpy, faiss and torch compute with `count` threads each, whether loaded before or within.

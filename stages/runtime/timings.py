@@ -11,6 +11,7 @@ from pathlib import Path
 from stages.dag.names import TIMINGS
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job
+from stages.runtime.threads import usable_cores
 
 TIMING_COLUMNS = (
     "epoch",
@@ -45,7 +46,7 @@ def record_timing(job: Job, context: RunParams | None, seconds: float, peak: flo
         "seconds": f"{seconds:.3f}",
         "peak_anon_mb": "" if peak is None else f"{peak:.0f}",
         "images_per_s": f"{job.images / seconds:.1f}" if job.images else "",
-        "threads": context.threads if context else os.cpu_count(),
+        "threads": context.threads if context else usable_cores(),
         "device": context.device if context else "cpu",
         "versions": versions,
     }

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from projects import ROOT
 from runner_helpers import EPOCH, run, writing
 from stage_helpers import RUN, change, refused, remove
 
 from stages.artifacts.run_params import load_run_params
 from stages.errors import Refusal
 from stages.runtime.runner import find_node
+from stages.runtime.threads import usable_cores
 
 
 @pytest.mark.parametrize("ends", ["well", "in an error"])
@@ -61,7 +63,7 @@ run_stage(probed)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="libraries start with one thread here anyway")
+@pytest.mark.skipif(usable_cores() < 2, reason="libraries start with one thread here anyway")
 @pytest.mark.parametrize("stage", ["extract", "whiten", "cluster", "train"])
 def test_every_library_has_the_runs_threads_in_a_process_of_its_own(finished_copy, stage):
     """A library that is first imported inside the stage would come with as many threads as the machine has
@@ -94,3 +96,14 @@ print(during - before, held() - before)
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     during, after = map(int, told.split())
     assert during >= 190 and after <= 20, told
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no command gives a process fewer cores here")
+def test_cores_are_those_that_the_process_may_use(tmp_path):
+    """Packing takes a thread a core: on one of 32 cores it must not take 32."""
+    program = (
+        "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from stages.runtime.threads import usable_cores\nprint(usable_cores())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
