@@ -22,7 +22,7 @@ from stages.parameters.run import RunParams
 from stages.runtime.job import dataset_job, run_job
 from stages.runtime.locks import only_writer
 from stages.runtime.report import Reporter
-from stages.runtime.runner import execute
+from stages.runtime.runner import execute, reads_dataset
 from stages.sources.listing import list_dataset
 
 
@@ -37,13 +37,14 @@ class Follower(Protocol):
 class Engine:
     """Executes nodes, skipping what DVC finds up to date.
 
-    Holds the lock of `run`, where one is named, from entry to exit; that of a data set only while
-    it is packed, so that several runs on one data set can go on side by side.
+    Holds the lock of `run`, where one is named, from entry to exit; that of a data set alone while it is packed, and
+    with others from a run's first stage on: several runs on one data set go on side by side, and nobody packs it.
     """
 
     def __init__(self, root: Path, run: str | None, dataset: str, report: Reporter) -> None:
         self.root, self.run, self.report = root, run, report
         self.plan = StagePlan(root, dataset)
+        self._reading = False
 
     def __enter__(self) -> Engine:
         # Before any folder is made: what DVC refuses leaves none behind.
@@ -78,6 +79,9 @@ class Engine:
 
         `retention` prunes finished epochs before a stage is run, and at the end.
         """
+        if params is not None and not self._reading:
+            self._held.enter_context(reads_dataset(self.root, params))
+            self._reading = True
         count = 0
         for node in nodes:
             if node.id in forced or self._changed(node):

@@ -1,4 +1,4 @@
-"""One writer per folder, by a lock that the kernel frees however its holder ends."""
+"""One writer per folder, or several readers, by a lock that the kernel frees however its holder ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NoReturn
 
 from stages.errors import Refusal
 
@@ -28,26 +28,80 @@ def only_writer(folder: Path, what: str, patience: float = 0.0) -> Iterator[None
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "a+", encoding="utf-8") as file:
-        if not _locked(file, patience):
-            file.seek(0)
-            try:
-                holder = json.loads(file.read())
-                who = f"host {holder['host']}, pid {holder['pid']}, since {holder['since']}"
-            except (ValueError, KeyError):
-                who = "another process"
-            raise Refusal(f"{what} in use by {who}; wait until it has ended, or stop it") from None
-        file.truncate(0)
-        now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-        json.dump({"host": socket.gethostname(), "pid": os.getpid(), "since": now}, file)
-        file.flush()
+        if not _locked(file, patience, fcntl.LOCK_EX):
+            _refuse(file, what)
+        _enter([], file)
         yield
 
 
-def _locked(file: IO[str], patience: float) -> bool:
+@contextmanager
+def reader(folder: Path, what: str, user: str) -> Iterator[None]:
+    """Holds FOLDER/.lock beside other readers, so that there is no writer meanwhile.
+
+    Args:
+        user: who reads, told to a writer.
+
+    Raises:
+        Refusal: a writer is at work.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError:
+        # Where this user may not write, it is for others to see that nobody does.
+        yield
+        return
+    with file:
+        if not _locked(file, 0.0, fcntl.LOCK_SH):
+            _refuse(file, what)
+        _enter(_holders(file), file, user)
+        yield
+
+
+def _enter(others: list[dict[str, Any]], file: IO[str], user: str = "") -> None:
+    """Writes down who holds the lock, a line each."""
+    now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "user": user}
+    file.truncate(0)
+    file.write("".join(f"{json.dumps(line)}\n" for line in [*others, holder]))
+    file.flush()
+
+
+def _holders(file: IO[str]) -> list[dict[str, Any]]:
+    """Those written down that are still there, as far as this machine can tell."""
+    file.seek(0)
+    try:
+        holders = [json.loads(line) for line in file.read().splitlines()]
+        return [line for line in holders if line["host"] != socket.gethostname() or _is_alive(line["pid"])]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _refuse(file: IO[str], what: str) -> NoReturn:
+    holders = _holders(file)
+    who = "another process"
+    if holders:
+        first = holders[0]
+        user = f"{first['user']}, " if first.get("user") else ""
+        who = f"{user}host {first['host']}, pid {first['pid']}, since {first['since']}"
+    raise Refusal(f"{what} in use by {who}; wait until it has ended, or stop it")
+
+
+def _locked(file: IO[str], patience: float, kind: int) -> bool:
     end = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() >= end:

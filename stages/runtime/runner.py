@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from stages.artifacts.documents import load_yaml
 from stages.artifacts.plans import recorded_plans
 from stages.artifacts.run_params import load_run_params
 from stages.dag.declared import declared
-from stages.dag.folders import find_root, run_folder
+from stages.dag.folders import dataset_folder, find_root, run_folder
 from stages.dag.graph import DEMO, dataset_nodes, end_nodes, epoch_nodes, final_nodes, root_nodes, start_nodes
 from stages.dag.names import LOG, PARAMS
 from stages.dag.nodes import Node
@@ -28,7 +28,7 @@ from stages.errors import Refusal, outside
 from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job, dataset_job, load_dataset_params, run_job
-from stages.runtime.locks import only_writer
+from stages.runtime.locks import only_writer, reader
 from stages.runtime.memory import keep_memory, peak_memory
 from stages.runtime.report import Reporter
 from stages.runtime.streams import stand_in_for_streams
@@ -128,7 +128,14 @@ def _run_in_run(function: StageFunction, root: Path, folder: Path, run: str, rep
     # What `resolve` makes is what all others read.
     first = declared()[stage].place == "run"
     params = resolve_run(load_yaml(root / PARAMS), run) if first else load_run_params(root / run_folder(run))
-    execute(function, run_job(root, find_node(root, params, folder, stage), params, report), params)
+    with reads_dataset(root, params):
+        execute(function, run_job(root, find_node(root, params, folder, stage), params, report), params)
+
+
+def reads_dataset(root: Path, params: RunParams) -> AbstractContextManager[None]:
+    """Keeps a run's pictures from being packed again meanwhile."""
+    name = params.dataset.name
+    return reader(root / dataset_folder(name), f"data set {name}", f"run {params.run}")
 
 
 def find_node(root: Path, params: RunParams, folder: Path, stage: str) -> Node:

@@ -13,12 +13,12 @@ from projects import ROOT
 from stage_helpers import refused
 
 from stages.errors import Refusal
-from stages.runtime.locks import only_writer
+from stages.runtime.locks import only_writer, reader
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from stages.runtime.locks import only_writer
+from stages.runtime.locks import only_writer, reader
 with only_writer(Path(sys.argv[1]), "run demo"):
     print("held", flush=True)
     time.sleep(60)
@@ -95,3 +95,35 @@ def test_a_lock_without_a_name_in_it_is_refused_all_the_same(tmp_path):
     with another_holder(tmp_path):
         (tmp_path / ".lock").write_text("")
         assert "in use by another process" in refused(lambda: only_writer(tmp_path, "run demo").__enter__())
+
+
+def reading(folder, user):
+    return reader(folder, "data set photos", user)
+
+
+def writing(folder):
+    return only_writer(folder, "data set photos")
+
+
+def test_readers_go_side_by_side_and_a_writer_is_told_who_reads_since_when(tmp_path):
+    with reading(tmp_path, "run a"):
+        with reading(tmp_path, "run b"):
+            line = refused(lambda: writing(tmp_path).__enter__())
+        assert line.startswith(
+            f"data set photos in use by run a, host {socket.gethostname()}, pid {os.getpid()}, since"
+        )
+    with writing(tmp_path):
+        assert "in use by host" in refused(lambda: reading(tmp_path, "run a").__enter__())
+
+
+def test_a_reader_that_was_killed_is_not_told(tmp_path):
+    program = HOLDER.replace("only_writer", "reader").replace('"run demo"', '"photos", "run killed"')
+    words = [sys.executable, "-c", program, tmp_path]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout.readline() == "held\n"
+        with reading(tmp_path, "run b"):
+            killed.kill()
+            killed.wait()
+            assert "in use by run b" in refused(lambda: writing(tmp_path).__enter__())
+    with writing(tmp_path):
+        pass
