@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.drift import image_count
+from pipeline.drift import Source, image_count
 from pipeline.machine import refuse_links, refuse_read_only
 from pipeline.recording.inspector import Inspector, nodes_on_disk
 from pipeline.recording.planning import write_run
@@ -70,7 +70,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         raise Refusal(f"--set: a branch keeps the network and the data set of {source}; make a new run for others")
     refuse_links(root, params)
     refuse_read_only(root, name, params=True)
-    check_counts(params, image_count(root, params.dataset))
+    check_counts(params, image_count(Source(root, params.dataset)))
     with only_writer(root / run_folder(name), f"run {name}"):
         target = root / epoch_folder(name, epoch)
         (root / run_folder(name) / BEGUN).write_text(source)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.drift import adopted_path, drift, image_count, same_source
+from pipeline.drift import Source, adopted_path, drift, image_count, same_source
 from pipeline.machine import refuse_links, refuse_read_only
-from pipeline.presets import describe, fit_values, run_values
+from pipeline.presets import Looked, describe, fit_values, look, run_values
 from pipeline.recomputing import refuse_pruned, refuse_recomputing
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
@@ -23,7 +23,7 @@ from stages.parameters.named import no_run, refuse_name
 from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
 from stages.sources.entries import Listing
-from stages.sources.listing import list_source, refuse_inside, source_path
+from stages.sources.listing import list_dataset
 
 
 @dataclass
@@ -37,6 +37,14 @@ class Request:
     sets: list[str] = field(default_factory=list)
     yes: bool = False
     dataset: str | None = None
+
+
+@dataclass
+class New:
+    """The pictures of a new run: what was seen of them, and their listing where they are not packed yet."""
+
+    looked: Looked
+    listing: Listing | None = None
 
 
 @dataclass
@@ -60,7 +68,10 @@ def prepare(root: Path, request: Request) -> Prepared:
     params = settings.resolve(request.run)
     refuse_links(root, params)
     refuse_read_only(root, params.run, params.dataset.name, params=settings.changed)
-    count = image_count(root, params.dataset)
+    source = Source(root, params.dataset)
+    if new is not None:
+        source.listing = new.listing or source.listing
+    count = image_count(source)
     check_counts(params, count)
     refuse_other_plan(root, params)
     states = of_run(root, params, settings.content)
@@ -68,22 +79,21 @@ def prepare(root: Path, request: Request) -> Prepared:
     needed = space(root, params, count, states)
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
-        describe(params, new) if new is not None else None,
+        describe(params, new.looked) if new is not None else None,
         f"run {params.run}: {count:,} pictures, {_epochs_left(states, params)} of {params.epochs} epochs to "
         f"compute; needs about {needed.needed:.2f} GB, {needed.free:.0f} GB are free"
         + (f"; {describe_policy(params.retain)}" if params.retain.last is not None else ""),
-        drift(root, params.dataset),
+        drift(source),
     ]
     return Prepared(settings, params, states, [line for line in told if line])
 
 
-def _enter(settings: Settings, root: Path, request: Request) -> int | None:
-    """Puts what is asked for into the settings; the number of pictures of a new run."""
+def _enter(settings: Settings, root: Path, request: Request) -> New | None:
+    """Puts what is asked for into the settings; the pictures of a new run."""
     new = None
     refuse_name(request.run)
     if request.images is not None:
-        listing = _adopt(settings, root, request)
-        new = len(listing.entries) if listing is not None else None
+        new = _adopt(settings, root, request)
     elif request.dataset is not None:
         new = _adopt_packed(settings, root, request, request.dataset)
     elif request.preset != "fit":
@@ -99,7 +109,7 @@ def _enter(settings: Settings, root: Path, request: Request) -> int | None:
     return new
 
 
-def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
+def _adopt(settings: Settings, root: Path, request: Request) -> New | None:
     """Enters a new run on a folder into the settings, with values that fit it; None where it is there already."""
     name, images = request.run, request.images
     assert images is not None
@@ -107,21 +117,22 @@ def _adopt(settings: Settings, root: Path, request: Request) -> Listing | None:
     if name in settings.runs():
         if known is not None and same_source(root, known, images):
             return None
+        moved = f" (moved? --set datasets.{name}.path={adopted_path(root, images)})" if known is not None else ""
         raise Refusal(
             f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it"
+            f"{moved}"
         )
     probe = DatasetParams(name=name, path=adopted_path(root, images), size=8)
-    source = source_path(root, probe)
-    refuse_inside(source, root / dataset_folder(name), probe)
-    listing = list_source(source)
-    overrides, dataset = fit_values(listing, request.preset, _device(settings, request))
+    listing = list_dataset(root, probe, root / dataset_folder(name))
+    looked = look(listing)
+    overrides, dataset = fit_values(looked, request.preset, _device(settings, request))
     settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
     settings.put(f"runs.{name}", {"dataset": name, **overrides})
-    return listing
+    return New(looked, listing)
 
 
-def _adopt_packed(settings: Settings, root: Path, request: Request, dataset: str) -> int | None:
-    """Enters a new run on a data set that is there; the number of its pictures, None where the run is there already."""
+def _adopt_packed(settings: Settings, root: Path, request: Request, dataset: str) -> New | None:
+    """Enters a new run on a data set that is there; None where the run is there already."""
     name = request.run
     refuse_name(name)
     if name in settings.runs():
@@ -138,10 +149,10 @@ def _adopt_packed(settings: Settings, root: Path, request: Request, dataset: str
             f"given by --images FOLDER"
         )
     params = resolve_dataset(known[dataset], dataset)
-    count = image_count(root, params)
+    count = image_count(Source(root, params))
     overrides = run_values(count, params.size, request.preset, _device(settings, request))
     settings.put(f"runs.{name}", {"dataset": dataset, **overrides})
-    return count
+    return New(Looked(count, count, params.size))
 
 
 def _device(settings: Settings, request: Request) -> str:

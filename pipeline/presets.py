@@ -6,14 +6,16 @@ import copy
 import math
 import os
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES
-from stages.method.decode import silence
+from stages.method.decode import open_picture, silence
 from stages.parameters.dataset import MOST_ASPECT
 from stages.parameters.run import RunParams
 from stages.sources.entries import Listing
+from stages.sources.reading import refuse_machine_error
 
 PAPER: dict[str, Any] = {
     "epochs": 500,
@@ -41,37 +43,57 @@ SAMPLED = 200
 """Pictures whose size is looked at to choose the size of the data set."""
 
 
-def median_short_side(listing: Listing) -> int:
-    """Median short side in pixels of up to `SAMPLED` pictures, spread over the listing."""
-    from PIL import Image
+@dataclass(frozen=True)
+class Looked:
+    """What the headers of a listing's pictures tell.
 
-    step = max(1, len(listing.entries) // SAMPLED)
+    Attributes:
+        count: how many can be read, as far as those tell that were looked at.
+        of: how many are listed.
+        short: median short side in pixels.
+    """
+
+    count: int
+    of: int
+    short: int
+
+
+def look(listing: Listing) -> Looked:
+    """Looks at the headers of `SAMPLED` pictures or some more, spread over the listing, or of all.
+
+    Raises:
+        Refusal: none of them can be read.
+    """
+    found = listing.entries[:: max(1, len(listing.entries) // SAMPLED)]
     sides = []
-    for entry in listing.entries[::step]:
+    for entry in found:
         try:
-            with silence, Image.open(os.fsdecode(entry.path)) as picture:
+            with silence, open_picture(os.fsdecode(entry.path)) as picture:
                 sides.append(min(picture.size))
+        except OSError as error:
+            if error.errno is not None:
+                refuse_machine_error(error, entry.path)
         except Exception:
             # Whatever is wrong with it, `pack` will say so in rejected.parquet.
             continue
     if not sides:
         raise Refusal(
-            f"none of the {len(listing.entries[::step]):,} pictures looked at can be read, such as "
+            f"none of the {len(found):,} pictures looked at can be read, such as "
             f"{os.fsdecode(listing.entries[0].path)}; give another folder with --images"
         )
-    return int(statistics.median(sides))
+    count = len(listing.entries) * len(sides) // len(found)
+    return Looked(count, len(listing.entries), int(statistics.median(sides)))
 
 
-def fit_values(listing: Listing, preset: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def fit_values(looked: Looked, preset: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Overrides of the run, and the entry of its data set, both without their names."""
-    count = len(listing.entries)
     if preset == "paper":
         return copy.deepcopy(PAPER), {"size": 256, "labels": True, "chunk_mib": 128}
-    size = min(max(median_short_side(listing), 72), 256 if device != "cpu" else 128)
+    size = min(max(looked.short, 72), 256 if device != "cpu" else 128)
     longest = size * size * 3 * MOST_ASPECT / 2**20
-    whole = count * size * size * 4 / 2**20
+    whole = looked.count * size * size * 4 / 2**20
     chunk = 2 ** math.ceil(math.log2(max(1.0, longest, min(128.0, whole / 8))))
-    return run_values(count, size, preset, device), {"size": size, "labels": True, "chunk_mib": chunk}
+    return run_values(looked.count, size, preset, device), {"size": size, "labels": True, "chunk_mib": chunk}
 
 
 def run_values(count: int, size: int, preset: str, device: str) -> dict[str, Any]:
@@ -103,12 +125,13 @@ def _rounded(value: float) -> int:
     return int(round(value / 10**digits) * 10**digits)
 
 
-def describe(params: RunParams, count: int) -> str:
-    """The one line that tells a user what was chosen for a new run on `count` pictures."""
+def describe(params: RunParams, looked: Looked) -> str:
+    """The one line that tells a user what was chosen for a new run."""
     run, model = params.run, params.model
     where = f"runs.{run} and datasets.{run}" if params.dataset.name == run else f"runs.{run}"
+    some = f"about {looked.count:,} of {looked.of:,}" if looked.count < looked.of else f"{looked.of:,}"
     return (
-        f"run {run}: {count:,} pictures of {params.dataset.path}, stored at {params.dataset.size} "
+        f"run {run}: {some} pictures of {params.dataset.path}, stored at {params.dataset.size} "
         f"pixels, network input {model.input}, width {model.width:g}, k {params.cluster.k}, batch "
         f"{params.train.batch}: written under {where} in params.yaml, change them there"
     )

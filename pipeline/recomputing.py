@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.drift import since_packed
+from pipeline.drift import Source, since_packed
 from pipeline.recording.inspector import NodeStatus
-from stages.artifacts.documents import load_yaml
 from stages.artifacts.guards import reason
 from stages.artifacts.records import recorded_stages
 from stages.artifacts.run_params import load_run_params
 from stages.dag.epochs import epochs_with, spans
-from stages.dag.folders import dataset_folder, run_folder
-from stages.dag.names import METRICS, PARAMS, TIMINGS
+from stages.dag.folders import dataset_folder, epoch_folder, run_folder
+from stages.dag.names import CHECKPOINT, METRICS, TIMINGS
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.differences import as_values, changes
-from stages.parameters.keys import lookup
+from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
-from stages.sources.listing import list_dataset
 
 
 def epochs_to_recompute(states: list[NodeStatus]) -> list[int]:
@@ -63,18 +60,53 @@ def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> No
 def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:
     """Stops before recorded epochs are lost, unless told to go on."""
     epochs = epochs_to_recompute(states)
-    if not epochs or yes:
+    if not epochs or yes or _packing_tells(root, params, states):
         return
     stale = [status for status in states if status.state == "stale"]
     # What the whole run is resolved from differs wherever anything does: the cause is more than that.
     first = next((s for s in stale if s.node.stage != "resolve" and not s.inherited), stale[0])
     hours = recorded_hours(root, params.run, epochs)
-    kept = f"{params.run}@{max(params.start, epochs[0] - 1)}"
     raise Refusal(
         f"{len(epochs)} recorded epochs of run {params.run} ({epochs[0]} to {epochs[-1]}, {hours:.2f} hours) "
-        f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes, "
-        f"or keep them with `python -m pipeline branch --from {kept} --run NAME{_as_sets(root, params)}`"
+        f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes"
+        + _keeping(root, params, states, epochs[0] - 1)
     )
+
+
+def _packing_tells(root: Path, params: RunParams, states: list[NodeStatus]) -> bool:
+    """Whether only packing can tell if an epoch is lost, and would replace no pictures but equal ones.
+
+    Packed pictures that are missing, another path to the same files, a newer program: what comes out is compared with
+    what the epochs were made from once it is packed.
+    """
+    pictures = [status for status in states if status.node.run is None]
+    if all(status.state == "done" for status in pictures):
+        return False
+    made = {out.path for status in pictures for out in status.node.outs.values()}
+    gone = {f"{path} changed" for path in made if not (root / path).exists()}
+    others = [
+        status
+        for status in states
+        if status.state == "stale" and not status.inherited and status.why not in gone
+        if status.node.epoch is not None and not status.node.in_final
+    ]
+    return not others and _repacked(root, params.dataset) is None
+
+
+def _keeping(root: Path, params: RunParams, states: list[NodeStatus], epoch: int) -> str:
+    """How the epochs up to one are kept, where anything can keep them."""
+    if any(status.node.run is None and status.state != "done" for status in states) or any(
+        status.why.startswith(f"{dataset_folder(params.dataset.name)}/") and not status.inherited for status in states
+    ):
+        return (
+            f", or start another run on these pictures: `python -m pipeline run --run NAME --images "
+            f"{params.dataset.path}`"
+        )
+    epoch = max(params.start, epoch)
+    if not (root / epoch_folder(params.run, epoch) / CHECKPOINT).exists():
+        return ""
+    sets = _as_sets(root, params)
+    return f", or keep them with `python -m pipeline branch --from {params.run}@{epoch} --run NAME{sets}`"
 
 
 def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
@@ -100,22 +132,20 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
 
 def _repacked(root: Path, dataset: DatasetParams) -> str | None:
     """What packing again would change in the pictures; None where nothing, or where that cannot be told."""
-    folder = root / dataset_folder(dataset.name)
     key = f"datasets.{dataset.name}"
-    recorded = recorded_stages(folder).get("pack", {}).get("params", {}).values()
-    before = next((values[key] for values in recorded if key in values), None)
+    recorded = recorded_stages(root / dataset_folder(dataset.name)).get("pack", {}).get("params", {}).values()
+    entry = next((values[key] for values in recorded if key in values), None)
     try:
-        now = lookup(load_yaml(root / PARAMS), key)
-        if isinstance(before, Mapping):
-            edited = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-            if edited:
+        if entry is not None:
+            before = resolve_dataset(entry, dataset.name).model_dump()
+            edited = [name for name, value in dataset.model_dump().items() if value != before[name]]
+            # Pictures that have moved are told by their content.
+            if edited and (edited != ["path"] or dataset.generate is not None):
                 return f"{key}.{edited[0]} has changed since they were packed"
-        if dataset.generate is None:
-            return since_packed(root, dataset, list_dataset(root, dataset, folder))
+        return since_packed(Source(root, dataset))
     except Refusal:
         # The source is not there, which packing refuses, or the files of the former packing, which it mends.
-        pass
-    return None
+        return None
 
 
 def _params_of(folder: Path) -> RunParams | None:

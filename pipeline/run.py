@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from pipeline.drift import refuse_equal
 from pipeline.ending import end_earlier
 from pipeline.machine import other_threads, refuse_device
 from pipeline.preparing import Request, prepare
-from pipeline.recording.inspector import nodes_on_disk
+from pipeline.recomputing import refuse_recomputing
+from pipeline.recording.inspector import nodes_on_disk, of_run
 from pipeline.recording.planning import write_dataset, write_run
 from pipeline.retention.pruning import Retention
 from stages.artifacts.documents import load_json
@@ -47,6 +49,10 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         # Checked again, now with the pictures that could be packed; `prepare` knew only how many files there are.
         packed = load_json(root / dataset_folder(params.dataset.name) / PACK)
         check_counts(params, packed["images"], packed["labelled"])
+        if count:
+            refuse_equal(root, params.dataset)
+            # What an epoch was made from was perhaps not to be told before.
+            refuse_recomputing(root, params, of_run(root, params), yes=request.yes)
         if ended := end_earlier(root, params):
             report.say(ended)
         write_run(root, params, ahead=False)

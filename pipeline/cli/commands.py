@@ -87,7 +87,7 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
     Example: `python -m pipeline status --run demo`
     """
     from pipeline.cli.tables import status_table
-    from pipeline.drift import drift
+    from pipeline.drift import Source, drift
     from pipeline.recording.inspector import of_run
     from pipeline.recording.planning import half_pruned_epochs
     from pipeline.settings import Settings
@@ -111,7 +111,7 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
         typer.echo(f"next: {first.node.id} ({first.state}: {first.why}); `python -m pipeline run --run {run}`")
     else:
         typer.echo(f"run {run}: all {len(states)} stages are done")
-    if changed := drift(here, params.dataset):
+    if changed := drift(Source(here, params.dataset)):
         typer.echo(changed)
 
 

@@ -29,7 +29,7 @@ Sets = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=0, help="Epochs in all; kept in params.yaml.")]
 Images = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option("--images", help="Pictures of a new run: a folder, or a text file with a path a line."),
 ]
 Dataset = Annotated[
@@ -66,7 +66,7 @@ def requested(command: Callable[[Request, Reporter], None]) -> Callable[..., Non
 def _request(
     run: str,
     epochs: int | None,
-    images: Path | None,
+    images: list[Path] | None,
     sets: list[str] | None,
     preset: str,
     yes: bool,
@@ -77,8 +77,16 @@ def _request(
 
     if preset not in PRESETS:
         raise Refusal(f"--preset {preset}: one of {', '.join(PRESETS)}")
-    if images is not None and run == "demo":
-        raise Refusal("--images needs a name for its run: --run NAME")
-    if images is not None and dataset is not None:
+    if images and len(images) > 1:
+        raise Refusal(
+            f"--images is given {len(images)} times, and a run has one source: give a folder that holds them all "
+            "(links are followed), or a text file with a path a line"
+        )
+    if images and run == "demo":
+        raise Refusal(
+            "--images: the run demo draws its own pictures; yours need a run of another name: "
+            f"`python -m pipeline run --run NAME --images {images[0]}`"
+        )
+    if images and dataset is not None:
         raise Refusal("--images and --dataset: give new pictures, or the name of a data set that is packed")
-    return Request(run, epochs, images, preset, sets or [], yes, dataset)
+    return Request(run, epochs, images[0] if images else None, preset, sets or [], yes, dataset)

@@ -77,7 +77,8 @@ class PCAWhitening:
             offset, products = _covariance(chain(held, following), shift)
         total = float(products.trace())
         if not 0 < total < np.inf:
-            raise ValueError("all features are equal" if total <= 0 else "a feature is not finite")
+            equal = "all features are equal, as of pictures that are all alike"
+            raise ValueError(equal if total <= 0 else "a feature is not finite")
         # scipy's solver, since torch's finds all eigenvectors, which takes three times as long. It reads the
         # lower triangle of the transpose, which is the order of memory that LAPACK works in.
         wanted = max(0, len(products) - dim), len(products) - 1

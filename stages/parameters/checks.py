@@ -90,11 +90,10 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
             f"datasets.{params.dataset.name}: {images} usable pictures in {params.dataset.path}; "
             f"at least 2 are needed{where}"
         )
+    wrong = [f"whiten.dim: {dim} dimensions"] if dim > images else []
+    fitting = f" --set whiten.dim={max(1, images // 2)}" if wrong else ""
     if k is not None and k > images:
-        raise Refusal(
-            f"params.yaml: cluster.k: {k} clusters for {images} pictures; --set cluster.k={max(1, images // 20)}"
-        )
-    if dim > images:
-        raise Refusal(
-            f"params.yaml: whiten.dim: {dim} dimensions for {images} pictures; --set whiten.dim={max(1, images // 2)}"
-        )
+        wrong.insert(0, f"cluster.k: {k} clusters")
+        fitting = f" --set cluster.k={max(1, images // 20)}{fitting}"
+    if wrong:
+        raise Refusal(f"params.yaml: {' and '.join(wrong)} for {images} pictures;{fitting}")

@@ -30,7 +30,7 @@ def only_writer(folder: Path, what: str, patience: float = 0.0) -> Iterator[None
     with open(folder / ".lock", "a+", encoding="utf-8") as file:
         if not _locked(file, patience, fcntl.LOCK_EX):
             _refuse(file, what)
-        _enter([], file)
+        _write(file, [_myself("")])
         yield
 
 
@@ -54,16 +54,24 @@ def reader(folder: Path, what: str, user: str) -> Iterator[None]:
     with file:
         if not _locked(file, 0.0, fcntl.LOCK_SH):
             _refuse(file, what)
-        _enter(_holders(file), file, user)
-        yield
+        me = _myself(user)
+        # Beside a reader there is no writer: what one has left behind is of the past.
+        _write(file, [*(line for line in _holders(file) if line.get("user")), me])
+        try:
+            yield
+        finally:
+            _write(file, [line for line in _holders(file) if line != me])
 
 
-def _enter(others: list[dict[str, Any]], file: IO[str], user: str = "") -> None:
-    """Writes down who holds the lock, a line each."""
+def _myself(user: str) -> dict[str, Any]:
     now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "user": user}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": now, "user": user}
+
+
+def _write(file: IO[str], holders: list[dict[str, Any]]) -> None:
+    """Writes down who holds the lock, a line each."""
     file.truncate(0)
-    file.write("".join(f"{json.dumps(line)}\n" for line in [*others, holder]))
+    file.write("".join(f"{json.dumps(line)}\n" for line in holders))
     file.flush()
 
 

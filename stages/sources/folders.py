@@ -7,7 +7,7 @@ import os
 import stat
 
 from stages.sources.entries import Entry, Listing, is_left_out, is_picture
-from stages.sources.reading import refuse_machine_error
+from stages.sources.reading import UNLISTED, refuse_machine_error
 
 
 def list_folder(top: bytes) -> Listing:
@@ -50,7 +50,7 @@ class _Walk:
                 found = [(child.name, child.is_symlink(), child.is_dir(follow_symlinks=False)) for child in children]
         except OSError as error:
             refuse_machine_error(error, path)
-            self.listing.unlisted.append((folder or b".", f"cannot be listed: {error.strerror}"))
+            self.listing.unlisted.append((folder or b".", f"{UNLISTED}{error.strerror}"))
             return
         for child, linked, is_folder in found:
             name = os.path.join(folder, child) if folder else child

@@ -20,6 +20,9 @@ MOST_BYTES = 2**30
 UNOPENED = "cannot be opened: "
 """Begins the reason of a file that may be read another day: nothing is known of what it holds."""
 
+UNLISTED = "cannot be listed: "
+"""Begins the reason of a folder that may not be looked into."""
+
 _OF_ONE_FILE = (
     errno.EACCES,
     errno.EPERM,
@@ -70,6 +73,16 @@ def refuse_machine_error(error: OSError, path: bytes) -> None:
             f"{os.fsdecode(path)} cannot be read now: {error.strerror or error}; what is packed stays, and the same "
             "command goes on once it can be read, or once the file is taken out"
         ) from None
+
+
+def file_digest(entry: Entry) -> str:
+    """The file's sha256, "" where it cannot be opened."""
+    try:
+        with open(entry.path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        refuse_machine_error(error, entry.path)
+        return ""
 
 
 def can_be_opened(path: bytes) -> bool:

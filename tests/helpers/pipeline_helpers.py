@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from projects import Project
 
 from pipeline.recording.inspector import Inspector, project_nodes
 from stages.dag.nodes import Node
@@ -123,3 +125,23 @@ def quiet() -> Reporter:
 
 def planned_files(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): path.read_text() for path in sorted((root / "data").rglob("dvc.yaml"))}
+
+
+def as_on_a_folder(project: Project, pictures: Path) -> None:
+    """Makes a finished demo what it would be had its pictures been a user's, in the folder `pictures`."""
+    entry = content_of(project.root)["datasets"]["demo"] | {"path": str(pictures)}
+    del entry["generate"]
+    lock = project.path("data/images/demo/dvc.lock")
+    content = yaml.safe_load(lock.read_text())
+    del content["stages"]["generate"]
+    stage = content["stages"]["pack"]
+    stage.pop("deps", None)
+    for name, values in stage["params"].items():
+        if name.endswith("params.yaml"):
+            values["datasets.demo"] = entry
+    lock.write_text(yaml.safe_dump(content))
+    settings = content_of(project.root)
+    settings["datasets"]["demo"] = entry
+    project.path("params.yaml").write_text(yaml.safe_dump(settings))
+    listing = project.path("data/images/demo/listing.json")
+    listing.write_text(json.dumps(json.loads(listing.read_text()) | {"path": str(pictures)}))

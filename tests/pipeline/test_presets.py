@@ -14,7 +14,7 @@ from projects import ROOT
 
 from pipeline import presets
 from pipeline.preparing import Request, prepare
-from pipeline.presets import fit_values, median_short_side
+from pipeline.presets import Looked, fit_values, look
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.resolution import resolve_run
@@ -29,7 +29,7 @@ def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:
 
 
 def fitted(listing: Listing, preset: str = "fit", device: str = "cpu") -> RunParams:
-    overrides, dataset = fit_values(listing, preset, device)
+    overrides, dataset = fit_values(look(listing), preset, device)
     content = content_of(ROOT)
     content["datasets"]["new"] = {"path": "/pictures", **dataset}
     content["runs"]["new"] = {"dataset": "new", "device": device, **overrides}
@@ -64,20 +64,20 @@ def test_the_size_is_the_median_short_side(tmp_path):
         entries.append(Entry(path.name.encode(), os.fsencode(tmp_path), 1, 1))
     (tmp_path / "broken.png").write_bytes(b"nothing")
     entries.append(Entry(b"broken.png", os.fsencode(tmp_path), 1, 1))
-    assert median_short_side(Listing(entries)) == 100
+    assert look(Listing(entries)) == Looked(count=5, of=6, short=100)
 
 
 def test_a_large_picture_is_looked_at_without_a_warning(tmp_path):
     path = tmp_path / "large.png"
     Image.new("1", (12000, 8000)).save(path)
-    assert median_short_side(Listing([Entry(b"large.png", os.fsencode(tmp_path), 1, 1)])) == 8000
+    assert look(Listing([Entry(b"large.png", os.fsencode(tmp_path), 1, 1)])).short == 8000
 
 
 def test_a_folder_of_unreadable_pictures_is_refused(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
     listing = Listing([Entry(b"broken.png", os.fsencode(tmp_path), 1, 1)])
     with pytest.raises(Refusal, match=r"none of the 1 pictures .*such as .*broken.png; give another folder"):
-        fit_values(listing, "fit", "cpu")
+        fit_values(look(listing), "fit", "cpu")
 
 
 def test_the_paper_preset_is_section_3_4(tmp_path):
@@ -102,7 +102,10 @@ def test_the_paper_preset_equals_the_runs_named_after_the_paper(tmp_path):
 
 
 def test_the_paper_preset_on_too_few_pictures_is_refused(tmp_path):
-    with pytest.raises(Refusal, match="10000 clusters for 200 pictures"):
+    with pytest.raises(
+        Refusal,
+        match=r"k: 10000 clusters and whiten.dim: 256 dim.* 200 pictures; --set cluster.k=10 --set whiten.dim=100",
+    ):
         fitted(listing_of(200, tmp_path / "a.png", (64, 64)), "paper")
 
 

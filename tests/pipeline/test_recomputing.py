@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-import yaml
-from pipeline_helpers import content_of, unlink
+from pipeline_helpers import as_on_a_folder, unlink
 
 from pipeline.branch import branch
 from pipeline.preparing import Request, prepare
@@ -79,16 +78,7 @@ def on_a_folder(finished_copy):
     """The demo as a run on a user's folder, from which a picture has gone since; its branch too."""
     branch(finished_copy.root, "demo@1", "side", [], None)
     finished_copy.run("side")
-    entry = content_of(finished_copy.root)["datasets"]["demo"]
-    del entry["generate"]
-    lock = finished_copy.path("data/images/demo/dvc.lock")
-    content = yaml.safe_load(lock.read_text())
-    for stage in content["stages"].values():
-        stage["params"] = {name: {"datasets.demo": entry} for name in stage["params"] if name.endswith("params.yaml")}
-    lock.write_text(yaml.safe_dump(content))
-    settings = content_of(finished_copy.root)
-    settings["datasets"]["demo"] = entry
-    finished_copy.path("params.yaml").write_text(yaml.safe_dump(settings))
+    as_on_a_folder(finished_copy, finished_copy.path("data/images/demo/pictures"))
     return finished_copy
 
 
@@ -109,14 +99,14 @@ def test_packing_other_pictures_asks_before_recorded_epochs_lose_theirs(on_a_fol
     refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=True)
 
 
-@pytest.mark.parametrize(("key", "value"), [("size", 48), ("path", "elsewhere"), ("labels", False)])
+@pytest.mark.parametrize(("key", "value"), [("size", 48), ("labels", False)])
 def test_packing_otherwise_asks_before_recorded_epochs_lose_their_pictures(on_a_folder, key, value):
     on_a_folder.edit({"datasets": {"demo": {key: value}}})
     with pytest.raises(Refusal, match=rf"datasets\.demo\.{key} has changed since they were packed.*run demo"):
         refuse_repacking(on_a_folder.root, dataset(on_a_folder), yes=False)
 
 
-@pytest.mark.parametrize("name", ["listing.json", "manifest.parquet", "pictures"])
+@pytest.mark.parametrize("name", ["manifest.parquet", "pictures"])
 def test_what_packing_again_mends_does_not_stop_it(on_a_folder, name):
     unlink(next(on_a_folder.path("data/images/demo/pictures").rglob("*.png")))
     unlink(on_a_folder.path(f"data/images/demo/{name}"))
