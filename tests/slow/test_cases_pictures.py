@@ -96,7 +96,8 @@ def test_the_run_goes_on_with_what_can_be_read_and_tells_how_many_it_rejected(cl
     packed = PACKED - profile - unended
     assert len(manifest(clone, "odd")) == packed
     told = f"{packed} pictures packed; {len(reasons)} rejected (see data/images/odd/rejected.parquet)"
-    assert f"pack: {told}; files that are no pictures ignored: 1 .txt" in first.stdout
+    assert f"pack: {told}; labels are the 5 folders (broken, linked, names, …): datasets.odd.labels=false" in first.stdout
+    assert "files that are no pictures ignored: 1 .txt" in first.stdout
     assert "Traceback" not in clone.run_path("log.txt", "odd").read_text()
 
 
@@ -244,8 +245,8 @@ def test_black_pictures_fill_their_chunks_also_in_what_is_packed_after_a_kill(cl
     with Held(clone, "python", "-m", "pipeline", "run", *words, at="images/black/.partial-pack/parts/000000") as held:
         held.kill()
     refused = clone.pipeline("run", *words)
-    assert_refused(refused, "all features are equal", "rerun extract")
-    assert not clone.run_path("final/whitened.zarr", "black").exists()
+    assert_refused(refused, "the 1,000 pictures of", "are all the same, byte for byte")
+    assert not clone.run_path("final", "black").exists()
     folder = clone.path("data/images/black")
     resumed = tree(folder)
     for number in range(3):
