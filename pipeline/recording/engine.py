@@ -111,7 +111,7 @@ class Engine:
         # What is missing refuses before the former outputs are removed.
         job.fingerprint()
         if node.stage == "pack":
-            list_dataset(self.root, job.params.dataset, job.folder)
+            list_dataset(self.root, job.params.dataset, job.folder, enough=1)
         self.recorder.clear(node, planned=self.plan.holds(node))
         try:
             execute(getattr(module, node.stage), job, params)

@@ -267,10 +267,10 @@ def refuse_other(path: Path, run: str) -> None:
     """
     hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
     recorded = next((hash for hash in hashes if hash is not None), None)
-    if recorded is not None and md5(path) != recorded:
-        raise Refusal(
-            f"{path} is not what was recorded: `python -m pipeline verify --run {run}` says what differs and what to do"
-        )
+    found = md5(path)
+    if recorded is not None and found != recorded:
+        state = "is missing" if found is None else "is not what was recorded"
+        raise Refusal(f"{path} {state}: `python -m pipeline verify --run {run}` says what differs and what to do")
 
 
 def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:

@@ -25,6 +25,9 @@ from stages.errors import Refusal
 SEPARATOR = "."
 """Flat chunk files: DVC hashes a folder of them ten times faster than a tree."""
 
+MOST_MAPS = 10_000
+"""Chunks of an array that are mapped at a time: Linux gives a process 65,530 maps for all that it does."""
+
 
 def chunk_name(index: int, ndim: int) -> str:
     return SEPARATOR.join(["c", str(index), *["0"] * (ndim - 1)])
@@ -127,10 +130,14 @@ class ChunkReader:
 
     def map(self, index: int) -> NDArray[Any]:
         """Chunk `index` as a read-only memory map, padding included."""
-        if index not in self._maps:
+        found = self._maps.get(index)
+        if found is None:
             file = self.path / chunk_name(index, len(self.chunk))
-            self._maps[index] = _mapped(file).view(self.dtype).reshape(self.chunk)
-        return self._maps[index]
+            found = _mapped(file).view(self.dtype).reshape(self.chunk)
+            if len(self._maps) >= MOST_MAPS:
+                self._maps.clear()
+            self._maps[index] = found
+        return found
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The rows in order, a chunk at a time, each (rows, ...) in the stored dtype.

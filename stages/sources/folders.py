@@ -10,10 +10,10 @@ from stages.sources.entries import Entry, Listing, is_left_out, is_picture
 from stages.sources.reading import UNLISTED, refuse_machine_error
 
 
-def list_folder(top: bytes) -> Listing:
-    """The pictures of a folder in order of name."""
+def list_folder(top: bytes, enough: int | None = None) -> Listing:
+    """The pictures of a folder in order of name, or as many as are enough."""
     walk = _Walk(top)
-    walk.whole()
+    walk.until(enough)
     listing = walk.listing
     listing.entries.sort(key=lambda entry: entry.name)
     listing.rejected.sort()
@@ -32,8 +32,8 @@ class _Walk:
         self._folders: set[int] = set()
         self._files: set[int] = set()
 
-    def whole(self) -> None:
-        while self.pending or self.links:
+    def until(self, enough: int | None) -> None:
+        while (self.pending or self.links) and (enough is None or len(self.listing.entries) < enough):
             if self.pending:
                 self._look_into(self.pending.pop())
             else:

@@ -12,14 +12,17 @@ from stages.sources.folders import list_folder
 from stages.sources.lists import list_file
 
 
-def list_source(source: Path) -> Listing:
+def list_source(source: Path, enough: int | None = None) -> Listing:
     """The pictures of a folder (in order of name) or of a text file of paths (in its order).
+
+    Args:
+        enough: how many of a folder's pictures will do, whichever they are; None: all.
 
     Raises:
         Refusal: nothing there, no picture in it, or what is there cannot be read now.
     """
     if source.is_dir():
-        listing = list_folder(os.fsencode(source))
+        listing = list_folder(os.fsencode(source), enough)
     elif source.is_file():
         if is_picture(os.fsencode(source)):
             raise Refusal(f"{source} is a picture: give the folder that holds it, or a text file with a path a line")
@@ -42,11 +45,11 @@ def _instead(listing: Listing) -> str:
     return f"{found}; looked for {' '.join(ending.decode() for ending in ENDINGS)}"
 
 
-def list_dataset(root: Path, dataset: DatasetParams, folder: Path) -> Listing:
+def list_dataset(root: Path, dataset: DatasetParams, folder: Path, enough: int | None = None) -> Listing:
     """The pictures of a data set that is packed into `folder`, refused as `list_source` and `refuse_inside` do."""
     source = source_path(root, dataset)
     refuse_inside(source, folder, dataset)
-    return list_source(source)
+    return list_source(source, enough)
 
 
 def source_path(root: Path, dataset: DatasetParams) -> Path:

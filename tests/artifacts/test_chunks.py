@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +104,15 @@ def test_descriptors_and_maps_do_not_grow_with_the_number_of_chunks(tmp_path):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     # A view keeps its own map alive, and no other.
     assert (done.stderr, done.stdout) == ("", f"{sum(range(300))} 150\n299 1\n")
+
+
+def test_maps_beyond_the_most_give_way_to_new_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.artifacts.chunks.MOST_MAPS", 3)
+    rows = values(20)
+    write(tmp_path / "rows.zarr", rows, 2)
+    reader = ChunkReader(tmp_path / "rows.zarr", "")
+    views = [reader.map(index) for index in (*range(10), 0, 9)]
+    assert np.array_equal(np.concatenate(views), np.concatenate([rows, rows[:2], rows[-2:]]))
+    assert Path("/proc/self/maps").read_text().count("rows.zarr") >= 10
+    del views
+    assert Path("/proc/self/maps").read_text().count("rows.zarr") <= 3

@@ -12,6 +12,7 @@ from PIL import Image
 from pipeline_helpers import as_on_a_folder, quiet, unlink
 from stage_helpers import refused
 
+from pipeline import open_run
 from pipeline.drift import Source, drift
 from pipeline.recording.engine import Engine
 from stages.artifacts.run_params import load_run_params
@@ -155,3 +156,27 @@ def test_a_run_that_computes_holds_its_pictures(finished_copy):
         engine.execute([], params)
         with Engine(finished_copy.root, None, quiet()) as other:
             assert "in use by run demo" in refused(lambda: other.pack(params.dataset, force="pack"))
+
+
+def test_a_branch_is_advised_only_where_its_checkpoint_is_there(cli, finished_copy):
+    finished_copy.run_path("epochs/0000/checkpoint.pt").unlink()
+    line = cli.refused(finished_copy.root, "run")
+    assert line.endswith("add --yes") and "branch" not in line
+
+
+def test_a_missing_network_is_called_missing(cli, finished_copy, tmp_path):
+    """As in a fresh clone, to which `dvc pull` has brought what is small."""
+    finished_copy.run_path("epochs/0002/checkpoint.pt").unlink()
+    line = cli.refused(finished_copy.root, "embed", "data/images/demo/pictures", "-o", tmp_path / "out.parquet")
+    assert "0002/checkpoint.pt is missing: `python -m pipeline verify --run demo`" in line
+
+
+def test_copies_of_a_runs_pictures_are_found_in_pandas(cli, finished_copy, photos):
+    assert open_run("demo", finished_copy.root).duplicates().empty
+    first = one_of(photos)
+    shutil.copy(first, first.with_name("copy.png"))
+    ended = cli(finished_copy.root, "rerun", "pack", "--dataset", "demo", "--yes")
+    assert "1 is a copy of others, byte for byte" in ended.out
+    found = open_run("demo", finished_copy.root).duplicates()
+    assert [os.path.basename(path) for path in found["path"]] == [os.fsencode(first.name), b"copy.png"]
+    assert found["group"].tolist() == [0, 0]

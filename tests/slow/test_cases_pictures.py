@@ -96,7 +96,9 @@ def test_the_run_goes_on_with_what_can_be_read_and_tells_how_many_it_rejected(cl
     packed = PACKED - profile - unended
     assert len(manifest(clone, "odd")) == packed
     told = f"{packed} pictures packed; {len(reasons)} rejected (see data/images/odd/rejected.parquet)"
-    assert f"pack: {told}; labels are the 5 folders (broken, linked, names, …): datasets.odd.labels=false" in first.stdout
+    assert (
+        f"pack: {told}; labels are the 5 folders (broken, linked, names, …): datasets.odd.labels=false" in first.stdout
+    )
     assert "files that are no pictures ignored: 1 .txt" in first.stdout
     assert "Traceback" not in clone.run_path("log.txt", "odd").read_text()
 
