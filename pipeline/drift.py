@@ -67,7 +67,8 @@ def drift(source: Source) -> str | None:
         return None
     path = source_path(source.root, source.dataset)
     if not path.exists():
-        return f"{path} is gone; the packed pictures are used (moved? --set datasets.{source.dataset.name}.path=…)"
+        key = f"datasets.{source.dataset.name}.path"
+        return f"{path} is gone; the packed pictures are used (moved? set {key} in params.yaml)"
     try:
         listing = source.listing
     except Refusal as refusal:

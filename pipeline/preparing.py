@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,10 +118,11 @@ def _adopt(settings: Settings, root: Path, request: Request) -> New | None:
     if name in settings.runs():
         if known is not None and same_source(root, known, images):
             return None
-        moved = f" (moved? --set datasets.{name}.path={adopted_path(root, images)})" if known is not None else ""
+        key = f"datasets.{settings.dataset_of(name)}.path"
         raise Refusal(
-            f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it"
-            f"{moved}"
+            f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it; "
+            f"if its pictures have moved there: `python -m pipeline run --run {name} --set "
+            f"{shlex.quote(f'{key}={adopted_path(root, images)}')}`"
         )
     probe = DatasetParams(name=name, path=adopted_path(root, images), size=8)
     listing = list_dataset(root, probe, root / dataset_folder(name))

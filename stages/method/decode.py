@@ -119,11 +119,11 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
         MemoryError: this machine has too little for a picture that another could read.
     """
     try:
-        with silence, open_picture(io.BytesIO(content)) as picture:
-            _check(picture, most_aspect)
-            with _room.of(picture.width * picture.height):
-                picture.load()
-                return np.asarray(resize_short(_rgb(_upright(picture)), size))
+        with silence:
+            with open_picture(io.BytesIO(content)) as header:
+                _check(header, most_aspect)
+            with _room.of(header.width * header.height):
+                return _resized(content, size)
     except (Unreadable, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -131,6 +131,13 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
     except Exception as error:
         # Decoders raise whatever they like on damaged input: OSError, SyntaxError, struct.error, ...
         raise Unreadable(_reason(error, content)) from None
+
+
+def _resized(content: bytes, size: int) -> NDArray[np.uint8]:
+    """A function of its own, at whose end its pixels are free: room must not be given away before."""
+    with open_picture(io.BytesIO(content)) as picture:
+        picture.load()
+        return np.asarray(resize_short(_rgb(_upright(picture)), size))
 
 
 def _reason(error: Exception, content: bytes) -> str:

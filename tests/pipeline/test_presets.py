@@ -153,8 +153,10 @@ def test_a_name_in_use_on_other_pictures_is_refused(make_project, pictures, tmp_
     prepare(project.root, Request("mine", images=pictures)).settings.save()
     other = tmp_path / "other"
     pictures.rename(other)
-    with pytest.raises(Refusal, match="run mine exists already, on other pictures"):
+    with pytest.raises(Refusal, match="run mine exists already, on other pictures") as refused:
         prepare(project.root, Request("mine", images=other))
+    advice = str(refused.value).partition(" --set ")[2].rstrip("`")
+    assert prepare(project.root, Request("mine", sets=[advice])).params.dataset.path == str(other)
 
 
 def test_a_run_of_the_paper_preset_leaves_the_preset_as_it_is(make_project, pictures):

@@ -69,7 +69,9 @@ def test_a_folder_that_has_moved_is_told_and_costs_no_epoch(cli, finished_copy, 
     elsewhere = tmp_path / "archive/photos"
     shutil.copytree(photos, elsewhere)
     shutil.rmtree(photos)
-    assert f"{photos} is gone; the packed pictures are used (moved? --set datasets.demo.path=…)" in told(finished_copy)
+    assert f"{photos} is gone; the packed pictures are used (moved? set datasets.demo.path in params.yaml)" in told(
+        finished_copy
+    )
     ended = cli(finished_copy.root, "run", "--set", f"datasets.demo.path={elsewhere}")
     assert (ended.status, ended.err) == (0, "")
     assert {name: content for name, content in finished_copy.tree().items() if "params.yaml" not in name} == {

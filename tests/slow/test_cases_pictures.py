@@ -259,3 +259,14 @@ def test_black_pictures_fill_their_chunks_also_in_what_is_packed_after_a_kill(cl
     at_once = clone.command("python", "-m", "stages.pack", folder)
     assert (at_once.returncode, at_once.stderr) == (0, "")
     assert_same(tree(folder), resumed)
+
+
+def test_more_chunks_than_the_process_may_open_files(clone):
+    """84 and more chunks of pixels under `ulimit -n 64`; ImageNet has 2,600, where 1,024 is usual."""
+    # 143 kB a picture, so that seven fill a chunk.
+    pictures(clone.root.parent / "many", (encoded(noise(n, 140, 340)) for n in range(7 * 85)))
+    values = sets("many", **{"datasets.many.size": 140})
+    words = ["run", "--run", "many", "--images", "../many", "--epochs", "1", *values]
+    done = clone.command("bash", "-c", 'ulimit -n 64; exec python -m pipeline "$@"', "bash", *words)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert len(list(clone.path("data/images/many/pixels.zarr").glob("c.*"))) > 84
