@@ -18,7 +18,7 @@ from pipeline.results.mixtures import Descent
 from pipeline.results.neighbours import neighbours, pairs_table
 from stages.artifacts.documents import load_json
 from stages.artifacts.measures import HISTORY, epoch_row, history_table
-from stages.artifacts.pictures import PackedImages, duplicates
+from stages.artifacts.pictures import PackedImages
 from stages.artifacts.run_params import load_run_params
 from stages.artifacts.tables import read_parquet
 from stages.dag.epochs import epochs_with, spans
@@ -209,10 +209,6 @@ class Run:
                 "sha256": frame["sha256"],
             }
         )
-
-    def duplicates(self) -> pd.DataFrame:
-        """Pictures whose files are the same, byte for byte: image (int64), path (bytes), group (int64, from 0)."""
-        return duplicates(self._packed().folder)
 
     def image(self, image: int) -> Image:
         """The packed picture, as a PIL image."""

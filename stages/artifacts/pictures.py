@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from stages.artifacts.chunks import ChunkReader
@@ -59,15 +58,3 @@ class PackedImages:
     def paths(self) -> list[bytes]:
         """Where each picture came from, as the bytes of its name."""
         return read_parquet(self.folder / MANIFEST, ["path"])["path"].to_list()
-
-
-def duplicates(folder: Path) -> pd.DataFrame:
-    """Packed pictures whose files are the same, byte for byte: image, path and the group of copies that each is in.
-
-    Groups are numbered from 0 and come in the order of their first picture; empty where no two are the same.
-    """
-    manifest = read_parquet(folder / MANIFEST, ["image", "path", "sha256"])
-    copies = manifest[manifest["sha256"].duplicated(keep=False)]
-    groups, _ = pd.factorize(copies["sha256"])
-    found = copies[["image", "path"]].assign(group=groups)
-    return found.sort_values(["group", "image"], ignore_index=True)
