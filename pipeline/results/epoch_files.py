@@ -73,24 +73,21 @@ class EpochFiles:
         return path
 
     def network_of(self, epoch: Epoch) -> Path:
-        """The checkpoint of the network whose features `epoch` clusters."""
+        """The checkpoint of the network whose features `epoch` clusters, refused where it is pruned."""
         where = _where(epoch)
         path = self.path(self._network_before(where), CHECKPOINT)
-        if path.exists():
-            return path
-        usable = [n for n in self.clusterings() if self.path(self._network_before(n), CHECKPOINT).exists()]
-        raise Refusal(
-            f"{path} is missing, whose network gave epoch {where} its clusters ({self._why_missing(path)}); epochs "
-            f"that have theirs: {', '.join(map(str, usable)) or 'none'} (`--epoch N`)"
-        )
+        if not path.exists() and pruned_record(path.parent) is not None:
+            usable = [n for n in self.clusterings() if self.path(self._network_before(n), CHECKPOINT).exists()]
+            raise Refusal(
+                f"{path}, whose network gave epoch {where} its clusters, is pruned (`retain` in params.yaml); epochs "
+                f"that have theirs: {', '.join(map(str, usable)) or 'none'} (`--epoch N`)"
+            )
+        return path
 
     def _network_before(self, epoch: Epoch) -> int:
         if epoch == "final":
             return self.params.epochs
         return clustered_epoch(self.params, int(epoch)) - 1
-
-    def _why_missing(self, path: Path) -> str:
-        return "pruned: `retain` in params.yaml" if pruned_record(path.parent) else "not made here, or deleted"
 
     def latest(self) -> Epoch:
         """ "final", or the last whole epoch of a run that is not finished.

@@ -86,7 +86,7 @@ def test_an_epoch_whose_network_is_pruned_is_refused_with_those_that_have_theirs
     # The next epoch was made from it: pruning keeps it, a fresh clone has it not.
     unlink(finished_copy.run_path("epochs/0001/checkpoint.pt"))
     told = cli.refused(finished_copy.root, "embed", picture, "--epoch", "2", "-o", tmp_path / "x.csv")
-    assert "epochs/0001/checkpoint.pt is missing" in told and "(pruned: `retain` in params.yaml)" in told
+    assert "epochs/0001/checkpoint.pt, whose network gave epoch 2 its clusters, is pruned" in told
     usable = told.partition("epochs that have theirs: ")[2].partition(" (")[0].split(", ")
     assert usable == ["1", "final"]
     assert cli(finished_copy.root, "embed", picture, "--epoch", usable[0], "-o", tmp_path / "x.csv").status == 0
