@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from stages.errors import Refusal
-from stages.method.decode import Unreadable, decode
 from stages.parameters.dataset import MOST_ASPECT
 from stages.sources.entries import Entry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MOST_BYTES = 2**30
 """A larger file is no picture whose pixels would be taken: it is not read into memory."""
@@ -44,6 +45,9 @@ def read_picture(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]
     Raises:
         Refusal: it cannot be read now, for a reason that lies in the machine.
     """
+    # `status` looks for pictures that can be opened again, and should not wait for numpy and Pillow.
+    from stages.method.decode import Unreadable, decode
+
     if entry.size > MOST_BYTES:
         return "", f"{entry.size:,} bytes, over {MOST_BYTES:,}"
     try:
