@@ -82,8 +82,10 @@ def test_a_stage_is_not_rerun_with_parameters_that_were_edited_since(finished_co
 def test_embed_refuses_what_is_not_as_recorded(finished_copy, tmp_path, name):
     flip_byte(finished_copy.run_path(name))
     with pytest.raises(Refusal, match=rf"{name} is not what was recorded.*verify --run demo"):
-        embed(finished_copy.root, "demo", finished_copy.path("data/images/demo/pictures"), tmp_path / "o", Reporter())
-    assert not (tmp_path / "o").exists()
+        embed(
+            finished_copy.root, "demo", finished_copy.path("data/images/demo/pictures"), tmp_path / "o.csv", Reporter()
+        )
+    assert not (tmp_path / "o.csv").exists()
 
 
 def test_pictures_are_listed_and_grouped_without_their_pixels(finished_copy):
