@@ -29,7 +29,7 @@ from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job, dataset_job, load_dataset_params, run_job
 from stages.runtime.locks import only_writer, reader
-from stages.runtime.memory import keep_memory, peak_memory
+from stages.runtime.memory import give_memory_back, keep_memory, peak_memory
 from stages.runtime.report import Reporter
 from stages.runtime.streams import stand_in_for_streams
 from stages.runtime.threads import float_modes, thread_limit, usable_cores
@@ -69,7 +69,7 @@ def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
     """The run's threads, float modes and a random state of the stage's own."""
     threads = context.threads if context else usable_cores()
     job.workers = context.workers if context else threads
-    with thread_limit(threads), keep_memory():
+    with thread_limit(threads), keep_memory() if context else give_memory_back():
         torch = sys.modules.get("torch")
         if torch is None:
             yield

@@ -1,10 +1,13 @@
 """stages/pack.py run alone: save points, chunks that are damaged or black, and a disk that fills up."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from pack_helpers import again, wide_pictures
 from PIL import Image
+from projects import ROOT
 from stage_helpers import (
     FullDisk,
     Stopping,
@@ -138,3 +141,26 @@ def test_a_small_disk_that_fills_up_while_packing(root, source, tmp_path):
         assert published(folder) == []
         resize("64m")
         assert files(pack_into(root)) == files(pack_into(again(root, size=60)))
+
+
+@pytest.mark.slow
+def test_photographs_of_24_megapixels_on_32_cores_take_less_than_a_gigabyte(root, source):
+    """Each is 96 MB of pixels: six at a time, whatever the number of threads."""
+    photograph = save(source / "00.jpg", picture(4000, 6000), quality=80)
+    for number in range(1, 36):
+        (source / f"{number:02d}.jpg").write_bytes(photograph.read_bytes())
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "sys.path.insert(0, 'tests/helpers')\n"
+        "import stages.runtime.runner as runner\n"
+        "from stage_helpers import pack_into\n"
+        "runner.usable_cores = lambda: 32\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "before = peak()\n"
+        "pack_into(Path(sys.argv[1]))\n"
+        "print(peak() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, root], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1000
