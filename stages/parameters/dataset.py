@@ -31,7 +31,8 @@ class DatasetParams(Section):
     size: Annotated[Int, Field(ge=8, le=4096)]
     """Short side in pixels to which every picture is resized once (256 in the released code)."""
     labels: Bool = True
-    """Whether the first folder level is a class; used to measure, never to train."""
+    """Whether the first folder level is a class (not where it is one folder alone, or dates); used to measure, never to
+    train."""
     chunk_mib: Annotated[Int, Field(ge=1, le=4096)] = 128
     """Size of a file of packed pixels, in MiB."""
     generate: GenerateParams | None = None
