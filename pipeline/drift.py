@@ -18,7 +18,7 @@ from stages.runtime.prefetch import prefetch
 from stages.runtime.threads import usable_cores
 from stages.sources.entries import Entry, Listing, not_used_now
 from stages.sources.listing import list_dataset, source_path
-from stages.sources.reading import UNLISTED, UNOPENED, can_be_opened, file_digest, read_picture
+from stages.sources.reading import UNLISTED, UNOPENED, can_be_opened, file_digest
 
 
 class Source:
@@ -122,6 +122,9 @@ def since_packed(source: Source) -> str | None:
 
     Reads every file, as packing does, unless names, sizes and dates are those that were packed.
     """
+    # `status` looks at this module, and loads nothing for it.
+    from stages.sources.pictures import read_picture
+
     if source.dataset.generate is not None or not (source.folder / MANIFEST).exists():
         return None
     path = source.dataset.path

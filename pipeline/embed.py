@@ -24,7 +24,7 @@ from stages.runtime.prefetch import prefetch
 from stages.runtime.report import Reporter, printable
 from stages.sources.entries import ENDINGS, Entry, Listing
 from stages.sources.listing import list_source
-from stages.sources.reading import read_picture
+from stages.sources.pictures import read_picture
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from stages.runtime.prefetch import prefetch
 from stages.runtime.runner import run_stage
 from stages.sources.entries import Entry
 from stages.sources.listing import list_dataset, source_path
-from stages.sources.reading import read_picture
+from stages.sources.pictures import read_picture
 
 REVISION = 4
 

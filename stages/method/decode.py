@@ -9,17 +9,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from stages.method.formats import FORMATS, reads_heif
+
 MOST_PIXELS = 150_000_000
 """Larger headers are refused before their pixels are decoded; and no more pixels are decoded at a time."""
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF")
-"""Whatever a file is called, nothing else is tried: others start programs, and not every machine has all."""
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -85,14 +83,13 @@ _room = _Room(MOST_PIXELS)
 
 
 @cache
-def reads_heif() -> bool:
-    """Whether the package pillow-heif is installed, with which iPhone's HEIC is read."""
-    if find_spec("pillow_heif") is None:
-        return False
+def _formats() -> tuple[str, ...]:
+    if not reads_heif():
+        return FORMATS
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    return True
+    return (*FORMATS, "HEIF")
 
 
 def open_picture(file: io.BytesIO | str) -> Image.Image:
@@ -101,7 +98,7 @@ def open_picture(file: io.BytesIO | str) -> Image.Image:
     Raises:
         Exception: of whatever kind another or a damaged file provokes.
     """
-    return Image.open(file, formats=(*_FORMATS, "HEIF") if reads_heif() else _FORMATS)
+    return Image.open(file, formats=_formats())
 
 
 class Unreadable(Exception):

@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from stages.method.formats import reads_heif
+
 ENDINGS = (b".jpg", b".jpeg", b".jpe", b".jfif", b".png", b".webp", b".bmp", b".tif", b".tiff")
 _HEIF = (b".heic", b".heif", b".hif")
 _UNREAD = (*_HEIF, *b".avif .gif .jxl .jp2 .svg .psd .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf".split())
@@ -86,7 +88,7 @@ class Listing:
             name, reason = self.unlisted[0]
             told.append(f"{_counted(len(self.unlisted), 'folder')} left out: {_shown(name)} {reason}")
         if self.unread:
-            heif = not _reads_heif() and any(ending.lower().encode() in _HEIF for ending in self.unread)
+            heif = not reads_heif() and any(ending.lower().encode() in _HEIF for ending in self.unread)
             told.append(
                 f"pictures of a format that is not read: {_most(self.unread)} "
                 f"(convert them{', or `pip install pillow-heif`' if heif else ''})"
@@ -111,15 +113,8 @@ class Listing:
 
 def is_picture(name: bytes) -> bool:
     """Whether a file's name is that of a picture; a Mac's `._` beside each holds something else."""
-    endings = (*ENDINGS, *_HEIF) if _reads_heif() else ENDINGS
+    endings = (*ENDINGS, *_HEIF) if reads_heif() else ENDINGS
     return name.lower().endswith(endings) and not os.path.basename(name).startswith(b"._")
-
-
-def _reads_heif() -> bool:
-    # Here, because `status` of drawn pictures should not wait for numpy and Pillow.
-    from stages.method.decode import reads_heif
-
-    return reads_heif()
 
 
 def is_left_out(folder: bytes) -> bool:

@@ -5,18 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from typing import TYPE_CHECKING
 
 from stages.errors import Refusal
-from stages.parameters.dataset import MOST_ASPECT
 from stages.sources.entries import Entry
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-MOST_BYTES = 2**30
-"""A larger file is no picture whose pixels would be taken: it is not read into memory."""
 
 UNOPENED = "cannot be opened: "
 """Begins the reason of a file that may be read another day: nothing is known of what it holds."""
@@ -37,34 +28,6 @@ _OF_ONE_FILE = (
     errno.ENXIO,
     errno.EOVERFLOW,
 )
-
-
-def read_picture(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]:
-    """The file's sha256 ("" where it was not read), and its picture as `decode` gives it or why there is none.
-
-    Raises:
-        Refusal: it cannot be read now, for a reason that lies in the machine.
-    """
-    # `status` looks for pictures that can be opened again, and should not wait for numpy and Pillow.
-    from stages.method.decode import Unreadable, decode
-
-    if entry.size > MOST_BYTES:
-        return "", f"{entry.size:,} bytes, over {MOST_BYTES:,}"
-    try:
-        with open(entry.path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        refuse_machine_error(error, entry.path)
-        return "", f"{UNOPENED}{error.strerror}"
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        return digest, decode(content, size, MOST_ASPECT)
-    except Unreadable as error:
-        return digest, str(error)
-    except MemoryError:
-        raise Refusal(
-            f"too little memory to decode {os.fsdecode(entry.path)}; what is packed stays, and the same command goes on"
-        ) from None
 
 
 def refuse_machine_error(error: OSError, path: bytes) -> None:

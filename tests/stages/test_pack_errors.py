@@ -27,7 +27,7 @@ class Failing:
     def __init__(self, monkeypatch):
         self.names, self.number = set(), 0
         self._open = builtins.open
-        monkeypatch.setattr("stages.sources.reading.open", self._opened, raising=False)
+        monkeypatch.setattr("stages.sources.pictures.open", self._opened, raising=False)
 
     def arm(self, number, names):
         self.number, self.names = number, set(names)
@@ -88,7 +88,7 @@ def test_too_little_memory_for_a_picture_stops_and_rejects_nothing(root, source,
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("stages.sources.reading.decode", none_left)
+        patched.setattr("stages.sources.pictures.decode", none_left)
         assert "too little memory to decode" in refused(lambda: pack_into(root))
     assert len(manifest(pack_into(root))) == 3
 
