@@ -78,7 +78,7 @@ def test_a_command_looks_through_the_folder_once(cli, make_project, photos, monk
     cli(project.root, "plan", "--run", "mine", "--images", photos, "--epochs", "1")
     looked = []
     list_folder = folders.list_folder
-    monkeypatch.setattr(listing, "list_folder", lambda top: looked.append(top) or list_folder(top))
+    monkeypatch.setattr(listing, "list_folder", lambda *words: looked.append(words) or list_folder(*words))
     for words in (["plan", "--run", "mine"], ["plan", "--run", "new", "--images", photos]):
         looked.clear()
         assert cli(project.root, *words).status == 0
