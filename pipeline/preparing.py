@@ -25,6 +25,7 @@ from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
 from stages.sources.entries import Listing
 from stages.sources.listing import list_dataset
+from stages.words import plural, size
 
 
 @dataclass
@@ -81,8 +82,9 @@ def prepare(root: Path, request: Request) -> Prepared:
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
         describe(params, new.looked) if new is not None else None,
-        f"run {params.run}: {count:,} pictures, {_epochs_left(states, params)} of {params.epochs} epochs to "
-        f"compute; needs about {needed.needed:.2f} GB, {needed.free:.0f} GB are free"
+        f"run {params.run}: {plural(count, 'picture')}, {_epochs_left(states, params)} of "
+        f"{plural(params.epochs, 'epoch')} to compute; needs about {size(needed.needed * 1e9)}, "
+        f"{size(needed.free * 1e9)} are free"
         + (f"; {describe_policy(params.retain)}" if params.retain.last is not None else ""),
         drift(source),
     ]

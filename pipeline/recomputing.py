@@ -19,6 +19,7 @@ from stages.parameters.dataset import DatasetParams
 from stages.parameters.differences import as_values, changes
 from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
+from stages.words import duration, plural
 
 
 def epochs_to_recompute(states: list[NodeStatus]) -> list[int]:
@@ -67,7 +68,7 @@ def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], 
     first = next((s for s in stale if s.node.stage != "resolve" and not s.inherited), stale[0])
     hours = recorded_hours(root, params.run, epochs)
     raise Refusal(
-        f"{len(epochs)} recorded epochs of run {params.run} ({epochs[0]} to {epochs[-1]}, {hours:.2f} hours) "
+        f"{plural(len(epochs), 'recorded epoch')} of run {params.run} ({spans(epochs)}, {duration(hours * 3600)}) "
         f"would be computed again, because of {first.node.folder}:{first.node.stage} ({first.why}): add --yes"
         + _keeping(root, params, states, epochs[0] - 1)
     )
@@ -122,7 +123,9 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
             hours = recorded_hours(root, folder.name, epochs)
             # What a branch starts from belongs to its former pictures.
             lost = " and lost, being of a branch" if params.branch else ""
-            losing.append(f"run {folder.name} (epochs {spans(epochs)}, {hours:.2f} hours{lost})")
+            losing.append(
+                f"run {folder.name} ({plural(len(epochs), 'epoch')}: {spans(epochs)}, {duration(hours * 3600)}{lost})"
+            )
     if losing:
         raise Refusal(
             f"{changed}: packed again, they replace the pictures of {' and '.join(losing)}, to be computed again: add "

@@ -10,7 +10,7 @@ from pipeline.recording.inspector import nodes_on_disk
 from pipeline.recording.planning import write_dataset
 from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params
-from stages.dag.epochs import own_epochs
+from stages.dag.epochs import own_epochs, spans
 from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
@@ -18,6 +18,7 @@ from stages.parameters.differences import changes
 from stages.parameters.run import RunParams
 from stages.runtime.job import load_dataset_params
 from stages.runtime.report import Reporter
+from stages.words import plural
 
 
 def rerun(
@@ -44,7 +45,7 @@ def rerun(
         raise Refusal(f"epoch {pruned[0].epoch} of run {run_name} is pruned and keeps {kept}: no stage can run there")
     chosen = [node for node in nodes if node.stage == stage and _is_epoch(node.folder, epoch)]
     if not chosen:
-        have = "final or " + f"{params.start + 1} to {params.epochs}" if own_epochs(params) else "final"
+        have = f"final or {spans(own_epochs(params))}" if own_epochs(params) else "final"
         stages = ", ".join(dict.fromkeys(node.stage for node in nodes if node.stage != PRUNED))
         where = f" in epoch {epoch}" if epoch else ""
         raise Refusal(f"run {run_name} has no stage {stage}{where}; stages: {stages}; epochs: {have}")
@@ -60,7 +61,7 @@ def rerun(
         if follow:
             later = nodes[nodes.index(chosen[0]) + 1 :]
             count += engine.execute([node for node in later if node.run], params)
-    report.say(f"{chosen[0].id} is made again" + (f", {count} stages run in all" if follow else ""))
+    report.say(f"{chosen[0].id} is made again" + (f", {plural(count, 'stage')} run in all" if follow else ""))
 
 
 def _refuse_edits(root: Path, params: RunParams) -> None:

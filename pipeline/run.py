@@ -19,7 +19,8 @@ from stages.dag.graph import dataset_nodes
 from stages.dag.names import LOG, PACK
 from stages.parameters.checks import check_counts
 from stages.parameters.run import RunParams
-from stages.runtime.report import Reporter, duration
+from stages.runtime.report import Reporter
+from stages.words import duration, plural
 
 
 def run(root: Path, request: Request, report: Reporter) -> RunParams:
@@ -67,7 +68,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
     if retention.freed.epochs:
         report.say(retention.freed.told(params.run))
     report.say(
-        f"run {params.run}: {count} stages run in {duration(time.monotonic() - started)}, all "
+        f"run {params.run}: {plural(count, 'stage')} run in {duration(time.monotonic() - started)}, all "
         f"{len(nodes) + len(packing)} up to date"
         if count
         else f"run {params.run}: nothing to do, all stages are up to date"

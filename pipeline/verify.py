@@ -17,6 +17,7 @@ from stages.dag.names import BRANCH, CHECKPOINT, LOCK
 from stages.dag.nodes import PRUNED
 from stages.parameters.run import RunParams
 from stages.runtime.report import Reporter
+from stages.words import plural
 
 
 def verify(root: Path, run: str, report: Reporter) -> list[str]:
@@ -64,7 +65,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
         if differs:
             wrong.append(name)
             report.say(f"{name} {differs}: no stage makes it; `python -m pipeline branch --from {params.branch}` again")
-    report.say(f"run {run}: {count} artifacts hashed, {len(wrong)} differ")
+    report.say(f"run {run}: {plural(count, 'artifact')} hashed, {plural(len(wrong), 'differs', 'differ')}")
     return wrong
 
 

@@ -24,6 +24,7 @@ from stages.method.whitening import PCAWhitening
 from stages.parameters.cluster import ClusterKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
+from stages.words import plural
 
 REVISION = 3
 
@@ -66,12 +67,14 @@ def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArra
     if params.method == "pic":
         neighbours = params.pic.neighbours or 0
         if len(rows) <= neighbours:
-            raise Refusal(f"cluster.pic.neighbours: {neighbours} neighbours need more than {len(rows)} pictures")
+            raise Refusal(
+                f"cluster.pic.neighbours: {neighbours} neighbours need more than {plural(len(rows), 'picture')}"
+            )
         return of_groups(rows, power_iteration_clustering(rows, **params.pic.model_dump()))
     assert params.k is not None and params.iterations is not None
     if params.k > len(rows):
         raise Refusal(
-            f"cluster.k: {params.k} clusters for {len(rows)} pictures; --set cluster.k={len(rows) // 20 or 1}"
+            f"cluster.k: {params.k} clusters for {plural(len(rows), 'picture')}; --set cluster.k={len(rows) // 20 or 1}"
         )
     return kmeans(
         rows,

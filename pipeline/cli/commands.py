@@ -18,6 +18,7 @@ from pipeline.cli.terminal import (
 )
 from stages.dag.declared import names
 from stages.errors import Refusal
+from stages.words import plural
 
 if TYPE_CHECKING:
     from pipeline.preparing import Request
@@ -77,7 +78,9 @@ def plan(request: Request, report: Reporter) -> None:
     from pipeline.plan import plan as write
 
     planned = write(root(), request, report)
-    report.say(f"{len(planned.written)} dvc.yaml files written, {planned.kept} kept, {len(planned.removed)} removed")
+    report.say(
+        f"{plural(len(planned.written), 'dvc.yaml file')} written, {planned.kept} kept, {len(planned.removed)} removed"
+    )
 
 
 @app.command()
@@ -110,7 +113,7 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
     if first:
         typer.echo(f"next: {first.node.id} ({first.state}: {first.why}); `python -m pipeline run --run {run}`")
     else:
-        typer.echo(f"run {run}: all {len(states)} stages are done")
+        typer.echo(f"run {run}: all {plural(len(states), 'stage')} are done")
     if changed := drift(Source(here, params.dataset)):
         typer.echo(changed)
 
@@ -210,7 +213,8 @@ def verify(run: RunName = "demo") -> None:
     with reporter(run) as report:
         wrong = check(root(), run, report)
     if wrong:
-        raise Refusal(f"{len(wrong)} artifacts differ from what was recorded; first: {wrong[0]}")
+        differ = plural(len(wrong), "artifact differs", "artifacts differ")
+        raise Refusal(f"{differ} from what was recorded; first: {wrong[0]}")
 
 
 app.add_typer(looking.app)

@@ -13,6 +13,7 @@ from stages.dag.nodes import PRUNED
 if TYPE_CHECKING:
     from pipeline.results.run import Run
 from stages.runtime.report import printable
+from stages.words import plural
 
 STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "failed": "red"}
 SAMPLES = 3
@@ -34,7 +35,7 @@ def status_table(states: list[NodeStatus], every: bool) -> Table:
         table.add_row(folder, "  ".join(cells))
     if finished:
         gone = f", {pruned} of them pruned" if pruned else ""
-        table.add_row(f"{finished} more epochs", f"[green]all done{gone}[/]")
+        table.add_row(plural(finished, "more epoch"), f"[green]all done{gone}[/]")
     return table
 
 

@@ -31,6 +31,7 @@ from stages.dag.names import PLAN
 from stages.dag.nodes import PRUNED, Node
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
+from stages.words import plural, size
 
 if TYPE_CHECKING:
     from pipeline.recording.recorder import Recorder
@@ -46,7 +47,8 @@ class Freed:
 
     def told(self, run: str, done: str = "pruned") -> str:
         """The line for people."""
-        return f"run {run}: {len(self.epochs)} epochs {done} ({spans(sorted(self.epochs))}), {self.size / 1e9:.2f} GB"
+        count = plural(len(self.epochs), "epoch")
+        return f"run {run}: {count} {done} ({spans(sorted(self.epochs))}), {size(self.size)}"
 
 
 class Retention:

@@ -15,6 +15,7 @@ from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES
 from stages.parameters.run import RunParams
+from stages.words import size as told
 
 COLOUR_BYTES = 3
 """Bytes of a pixel."""
@@ -71,8 +72,8 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     found = Space(growth.most / 1e9, free / 1e9)
     if found.needed > found.free:
         raise Refusal(
-            f"run {params.run} needs {found.needed:.1f} GB and {found.free:.1f} GB are free; make room, or keep "
-            "fewer epochs whole with --set retain.last=3, or plan fewer with --epochs, or a smaller network with "
+            f"run {params.run} needs {told(found.needed * 1e9)} and {told(found.free * 1e9)} are free; make room, or "
+            "keep fewer epochs whole with --set retain.last=3, or plan fewer with --epochs, or a smaller network with "
             "--set model.width=…"
         )
     return found

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.errors import OutOfSpace
+from stages.words import size
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -24,7 +25,7 @@ def space_told(path: Path, needed: int) -> Iterator[None]:
             raise
         free = shutil.disk_usage(existing(path)).free
         raise OutOfSpace(
-            f"no space left on device: {path} needs {needed / 2**20:.1f} MB and {free / 2**20:.1f} MB are "
+            f"no space left on device: {path} needs {size(needed)} and {size(free)} are "
             "free; make room and give the same command again"
         ) from None
 

@@ -8,6 +8,7 @@ from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES
 from stages.parameters.dataset import MOST_ASPECT, DatasetParams
 from stages.parameters.run import RunParams
+from stages.words import plural
 
 
 def check_chunk(dataset: DatasetParams) -> None:
@@ -78,7 +79,7 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
     neighbours = params.cluster.pic.neighbours
     if neighbours is not None and neighbours >= images:
         raise Refusal(
-            f"params.yaml: cluster.pic.neighbours: {neighbours} neighbours need more than {images} pictures; "
+            f"params.yaml: cluster.pic.neighbours: {neighbours} neighbours need more than {plural(images, 'picture')}; "
             f"--set cluster.pic.neighbours={max(1, images - 1)}"
         )
     if params.cluster.method == "labels" and labelled is not None and labelled < images:
@@ -87,7 +88,7 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
     if images < 2:
         where = "" if labelled is None else " (see rejected.parquet)"
         raise Refusal(
-            f"datasets.{params.dataset.name}: {images} usable pictures in {params.dataset.path}; "
+            f"datasets.{params.dataset.name}: {plural(images, 'usable picture')} in {params.dataset.path}; "
             f"at least 2 are needed{where}"
         )
     wrong = [f"whiten.dim: {dim} dimensions"] if dim > images else []
@@ -96,4 +97,4 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
         wrong.insert(0, f"cluster.k: {k} clusters")
         fitting = f" --set cluster.k={max(1, images // 20)}{fitting}"
     if wrong:
-        raise Refusal(f"params.yaml: {' and '.join(wrong)} for {images} pictures;{fitting}")
+        raise Refusal(f"params.yaml: {' and '.join(wrong)} for {plural(images, 'picture')};{fitting}")

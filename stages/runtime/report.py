@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from stages.runtime.streams import silence
+from stages.words import duration
 
 T = TypeVar("T")
 
@@ -112,16 +113,6 @@ def _plain(what: str, done: int, total: int | None, seconds: float) -> str:
     if total is None:
         return f"{what}: {done:,}, {told}"
     return f"{what}: {done:,} of {total:,}, {told}, {duration((total - done) / rate)} left"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: "48 s", "3 min", "2 h 05 min"."""
-    seconds = round(seconds)
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 def printable(path: str) -> str:

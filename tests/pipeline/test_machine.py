@@ -34,4 +34,4 @@ def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):
     told = finished_copy.run()
     assert "threads: 1, and stages so far used 2" in told
     # resolve alone writes the number down.
-    assert "1 stages run" in told
+    assert "1 stage run" in told

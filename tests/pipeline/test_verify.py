@@ -90,7 +90,7 @@ def test_the_command_that_verify_names_makes_the_artifact_again(finished_copy, c
     flip_byte(finished_copy.run_path(name))
     ended = cli(finished_copy.root, "verify")
     assert ended.status == 1
-    assert re.fullmatch(rf"1 artifacts differ .*: data/runs/demo/{name}\n", ended.err)
+    assert re.fullmatch(rf"1 artifact differs .*: data/runs/demo/{name}\n", ended.err)
     (command,) = re.findall(r"`python -m pipeline ([^`]*)`", ended.out)
     assert cli(finished_copy.root, *shlex.split(command)).status == 0
     assert cli(finished_copy.root, "verify").status == 0

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stages.runtime import report
-from stages.runtime.report import Reporter, duration
+from stages.runtime.report import Reporter
 
 
 class Terminal(io.StringIO):
@@ -88,11 +88,3 @@ def test_an_error_in_the_loop_comes_through(stream):
     with pytest.raises(ZeroDivisionError), Reporter(stream=stream()) as told:
         for _ in told.progress((1 // n for n in (1, 0)), "epoch 1 train", 2, lambda _: 1):
             pass
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (48, "48 s"), (119, "119 s"), (180, "3 min"), (7500, "2 h 05 min"), (360000, "100 h 00 min")],
-)
-def test_durations_are_said_as_people_say_them(seconds, text):
-    assert duration(seconds) == text

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from projects import Project
 
 pytestmark = pytest.mark.slow
 
@@ -58,3 +63,41 @@ def test_a_table_that_cannot_be_printed_is_said_in_one_line(finished_copy):
     assert ended.returncode == 1
     assert ended.stderr.startswith("standard output or a file: no space left on device")
     assert ended.stderr.count("\n") == 1
+
+
+NOBODY = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+
+
+def can_be_nobody() -> bool:
+    return subprocess.run([*NOBODY, sys.executable, "-c", "import dvc"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_be_nobody(), reason="this user cannot become another one")
+def test_a_user_of_a_number_alone_works_and_is_told_what_may_not_be_read(finished):
+    # The folders that pytest makes are its own user's alone.
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        project = Project(Path(parent) / "project")
+        shutil.copytree(finished.root, project.root, symlinks=True, ignore=shutil.ignore_patterns("tmp"))
+        project.command("chmod", "-R", "a+rwX", ".")
+
+        def nobody(*words: str):
+            without = ["env", "-u", "HOME", "-u", "USER", "-u", "LOGNAME"]
+            return project.command(*without, *NOBODY, sys.executable, "-m", "pipeline", *words)
+
+        ended = nobody("rerun", "export")
+        assert (ended.returncode, ended.stderr) == (0, ""), ended
+        hidden = project.run_path("epochs/0002/trained")
+        hidden.chmod(0)
+        for words in (
+            ["status"],
+            ["run"],
+            ["plan"],
+            ["rerun", "train", "--epoch", "2"],
+            ["verify"],
+            ["remove", "demo"],
+        ):
+            ended = nobody(*words, *(["--yes"] if words[0] == "remove" else []))
+            assert "Traceback" not in ended.stderr, (words, ended.stderr)
+            if ended.returncode:
+                assert ended.stderr.count("\n") == 1 and str(hidden) in ended.stderr, (words, ended.stderr)

@@ -100,7 +100,7 @@ def test_rerun_says_what_it_made_and_what_followed(cli, finished_copy):
     )
     # The same bytes come out, so nothing follows.
     told = cli(finished_copy.root, "rerun", "cluster", "--epoch", "2", "--follow").out.splitlines()[-1]
-    assert told == "data/runs/demo/epochs/0002:cluster is made again, 1 stages run in all"
+    assert told == "data/runs/demo/epochs/0002:cluster is made again, 1 stage run in all"
 
 
 def test_remove_says_where_pictures_stay_that_no_other_run_has(cli, finished_copy):
@@ -122,7 +122,7 @@ def test_damaged_parameters_of_a_run_are_named_with_the_command_that_writes_them
     assert "next: data/runs/demo:resolve" in cli(finished_copy.root, "status").out
     ended = cli(finished_copy.root, "run")
     assert (ended.status, ended.err) == (0, "")
-    assert "1 stages run" in ended.out
+    assert "1 stage run" in ended.out
     assert finished_copy.tree() == before
 
 
@@ -135,3 +135,14 @@ def test_plan_writes_what_a_longer_run_needs(cli, finished_copy):
     assert "runs:\n  demo:\n    epochs: 4" in finished_copy.path("params.yaml").read_text() or (
         "demo: {epochs: 4}" in finished_copy.path("params.yaml").read_text()
     )
+
+
+def test_a_refusal_of_a_stage_names_its_place_once(cli, finished_copy, monkeypatch):
+    def changing(job):
+        path = job.input("whitened") / "zarr.json"
+        path.write_bytes(path.read_bytes() + b" ")
+
+    monkeypatch.setattr("stages.cluster.cluster", changing)
+    line = cli.refused(finished_copy.root, "rerun", "cluster", "--epoch", "2")
+    assert line.startswith("epoch 2 cluster: an input changed while running")
+    assert line.count("epoch 2") == 1
