@@ -32,13 +32,19 @@ class Look:
 
 
 def look_at(path: Path) -> Look | None:
-    """The look of a file, or of the files in a folder; None where there are none, or one cannot be reached."""
+    """The look of a file, or of the files in a folder; None where there are none, or one cannot be reached.
+
+    Raises:
+        PermissionError: this user may not look at it, which says nothing about what is there.
+    """
     size = count = newest = 0
     try:
         for stat in _files(path):
             size += stat.st_size
             count += 1
             newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    except PermissionError:
+        raise
     except OSError:
         return None
     return Look(size, count, newest) if count else None
@@ -63,6 +69,8 @@ def md5(path: Path) -> str | None:
             return hashlib.file_digest(file, "md5").hexdigest()
     if not path.is_dir():
         return None
+    # Which refuses where this user may not look; rglob leaves that out without a word.
+    look_at(path)
     entries = [
         {"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in path.rglob("*") if file.is_file()
     ]
