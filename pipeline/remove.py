@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipeline.machine import refuse_read_only
+from pipeline.machine import refuse_read_only, refuse_unwritable
 from pipeline.settings import Settings
 from stages.dag.folders import dataset_folder, run_folder
 from stages.errors import Refusal
@@ -44,6 +45,10 @@ def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str |
         gone = " and ".join(str(path.relative_to(root)) for path in doomed)
         raise Refusal(f"this deletes {gone} for good: add --yes")
     refuse_read_only(root, name, dataset, params=True)
+    for path in doomed:
+        # Before the first file goes: half a run would be left.
+        for place, _, _ in os.walk(path, onerror=_raised):
+            refuse_unwritable(Path(place))
     with ExitStack() as held:
         for path in doomed:
             held.enter_context(only_writer(path, f"run {name}" if path == folder else f"data set {dataset}"))
@@ -56,6 +61,10 @@ def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str |
         for path in doomed:
             shutil.rmtree(path)
     return dataset if packed and packed.exists() and not others else None
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def _refuse_pictures(root: Path, settings: Settings, name: str, packed: Path | None, others: list[str]) -> None:
