@@ -129,7 +129,7 @@ def test_a_full_disk_names_the_path_and_the_megabytes_and_changes_nothing(tmp_pa
         write_bytes(target, bytes(3 * 2**20))
     line = str(caught.value)
     assert line.startswith("no space left on device")
-    assert f"{target} needs 3.0 MB" in line
+    assert f"{target} needs 3.1 MB" in line
     assert "\n" not in line
     assert (target.read_bytes() if target.exists() else None) == before
 

@@ -17,7 +17,7 @@ def counts(images, k=50, dim=20):
 def test_more_clusters_than_pictures_are_refused_with_both_numbers():
     line = refused(lambda: counts(1300, 10_000))
     assert "10000" in line
-    assert "1300" in line
+    assert "1,300 pictures" in line
     assert "--set cluster.k=65" in line
 
 

@@ -97,11 +97,11 @@ def assert_stage_refused(project: Project, stage: str, name: str, where: str, *w
 REFUSED = {
     "k of 10,000 for 1,300": (
         ["run", "--run", "many", "--set", "cluster.k=10000"],
-        "10000 clusters for 1300 pictures; --set cluster.k=65",
+        "10000 clusters for 1,300 pictures; --set cluster.k=65",
     ),
     "the paper's k": (
         ["run", "--run", "new", "--images", "../many", "--preset", "paper"],
-        "10000 clusters for 1300 pictures; --set cluster.k=65",
+        "10000 clusters for 1,300 pictures; --set cluster.k=65",
     ),
     "k of 0": (["run", "--run", "photos", "--set", "cluster.k=0"], "cluster.k: input should be greater than"),
     "k of -1": (["run", "--run", "photos", "--set", "cluster.k=-1"], "cluster.k: input should be greater than"),

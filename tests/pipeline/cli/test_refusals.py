@@ -22,7 +22,7 @@ REFUSED = {
         "blend.*extract, whiten, cluster, pseudolabel, train, checkpoint",
     ),
     "stage without epoch": (["rerun", "cluster"], "--epoch N"),
-    "epoch out of range to rerun": (["rerun", "cluster", "--epoch", "9"], "9.*1 to 2"),
+    "epoch out of range to rerun": (["rerun", "cluster", "--epoch", "9"], "9.*final or 1, 2"),
     "epoch out of range to show": (["show", "--epoch", "9"], "1, 2, final"),
     "epoch 0 to show": (["show", "--epoch", "0"], "1, 2, final"),
     "epoch that is none": (["show", "--epoch", "last"], "last.*final"),

@@ -44,7 +44,7 @@ def test_the_number_of_historys_last_row_is_refused_with_the_name_of_its_cluster
 
 
 def test_an_unknown_run_is_refused_with_those_that_are_known(finished):
-    with pytest.raises(Refusal, match=r"nope has not begun \(begun: demo\).*pipeline run --run nope"):
+    with pytest.raises(Refusal, match=r"there is no run 'nope'.*pipeline run --run nope"):
         open_run("nope", finished.root)
 
 
