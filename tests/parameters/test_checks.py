@@ -6,6 +6,7 @@ from stage_helpers import refused
 
 from stages.parameters.checks import check_counts
 from stages.parameters.resolution import resolve_run
+from stages.words import plural
 
 
 def counts(images, k=50, dim=20):
@@ -35,7 +36,7 @@ def test_more_dimensions_than_pictures_are_refused_with_both_numbers():
 
 @pytest.mark.parametrize("images", [0, 1])
 def test_less_than_two_pictures_are_refused(images):
-    assert f"{images} usable pictures" in refused(lambda: counts(images, k=1, dim=1))
+    assert f"{plural(images, 'usable picture')} in" in refused(lambda: counts(images, k=1, dim=1))
 
 
 def test_what_a_refusal_proposes_is_accepted():
