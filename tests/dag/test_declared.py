@@ -15,7 +15,7 @@ from stages.dag.names import CLUSTERING
 from stages.dag.stage import Read, Stage, Write
 
 FLOOR = Path(stages.__path__[0])
-NO_STAGES = {"__init__", "errors"}
+NO_STAGES = {"__init__", "errors", "words"}
 """Modules beside the stages that are none."""
 
 DATA_SET = ["generate", "pack"]
