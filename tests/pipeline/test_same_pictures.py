@@ -121,7 +121,8 @@ def test_pictures_that_could_not_be_opened_are_told_once_they_can_be(finished_co
         return opened(path, *args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr("stages.sources.pictures.open", closed, raising=False)
+        for module in ("pictures", "reading"):
+            patched.setattr(f"stages.sources.{module}.open", closed, raising=False)
         assert cli(finished_copy.root, "rerun", "pack", "--dataset", "demo", "--yes").status == 0
         assert told(finished_copy) is None
     assert "1 could not be read last time, and can be now" in told(finished_copy)
