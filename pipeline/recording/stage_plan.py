@@ -16,7 +16,7 @@ from stages.artifacts.plans import planned_stages
 from stages.artifacts.writing import write_bytes
 from stages.dag.declared import declared
 from stages.dag.names import PLAN
-from stages.dag.nodes import UNFINISHED, Node
+from stages.dag.nodes import Node
 
 
 class StagePlan:
@@ -28,36 +28,37 @@ class StagePlan:
 
     def __init__(self, root: Path, dataset: str) -> None:
         self.root, self.dataset = root, dataset
-        self._last: tuple[str, int, dict[str, Any]] | None = None
+        self._last: tuple[str, int, dict[str, Any] | None] | None = None
 
     def holds(self, node: Node) -> bool:
-        """Whether a stage is planned with the command, the inputs and the outputs that it has today."""
-        if node.folder == ".":
-            # Written by hand.
+        """Whether a stage is planned with the command, the inputs and the outputs that it has today.
+
+        True in a folder whose dvc.yaml is written by hand, or damaged: that is for DVC to say.
+        """
+        stages = self._stages(node.folder)
+        if node.folder == "." or stages is None:
             return True
-        entry = self._stages(node.folder).get(node.stage)
+        entry = stages.get(node.stage)
         return entry is not None and _files(entry) == _files(stage_entry(node, self.dataset))
 
     def add(self, node: Node) -> None:
         """Plans a stage, where it is not planned like this already."""
         if self.holds(node):
             return
-        entries = self._stages(node.folder) | {node.stage: stage_entry(node, self.dataset)}
+        entries = (self._stages(node.folder) or {}) | {node.stage: stage_entry(node, self.dataset)}
         order = [name for name in declared() if name in entries]
         path = self.root / node.folder / PLAN
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, render(node.folder, {name: entries[name] for name in order}).encode())
 
-    def is_unfinished(self, folder: str) -> bool:
-        return UNFINISHED in self._stages(folder)
-
-    def _stages(self, folder: str) -> dict[str, Any]:
+    def _stages(self, folder: str) -> dict[str, Any] | None:
+        """What a folder's dvc.yaml plans: nothing where there is none, None where it cannot be read."""
         try:
             written = os.stat(self.root / folder / PLAN).st_mtime_ns
         except OSError:
             return {}
         if self._last is None or self._last[:2] != (folder, written):
-            self._last = folder, written, planned_stages(self.root / folder) or {}
+            self._last = folder, written, planned_stages(self.root / folder)
         return self._last[2]
 
 

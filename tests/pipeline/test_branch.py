@@ -78,7 +78,7 @@ def test_a_branch_of_a_run_with_overrides_has_them_too(finished_copy):
     assert mine == theirs | {"epochs": 3}
 
 
-@pytest.mark.parametrize("where", ["checkpoint.pt", "branch.json", "params.yaml", "0002/dvc.yaml"])
+@pytest.mark.parametrize("where", ["checkpoint.pt", "branch.json", "params.yaml", "b/dvc.yaml"])
 def test_a_branch_that_was_stopped_anywhere_goes_on_by_the_same_command(finished_copy, cli, monkeypatch, where):
     words = ["branch", "--from", "demo@1", "--run", "b", "--set", "train.lr=0.5"]
 

@@ -7,6 +7,7 @@ from pipeline_helpers import params_of
 from projects import tree
 
 from pipeline.branch import branch
+from pipeline.recording.planning import write_run
 
 
 @pytest.fixture
@@ -34,4 +35,5 @@ def test_a_branch_that_changes_nothing_clusters_where_its_parent_does(parent):
     # Another rhythm begins with the branch.
     branch(parent.root, "demo@2", "rarer", ["cluster.every=3"], 5)
     assert params_of(parent.root, "rarer").cluster.counted_from is None
+    write_run(parent.root, params_of(parent.root, "rarer"))
     assert parent.run_path("epochs/0003/dvc.yaml", "rarer").read_text().count("stages.cluster") == 1

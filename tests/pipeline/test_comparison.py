@@ -69,6 +69,6 @@ def test_the_command_prints_a_column_a_run(cli, two):
 
 
 def test_runs_that_are_not_there_are_refused(cli, finished):
-    assert "nosuch has not begun" in cli.refused(finished.root, "compare", "demo", "nosuch")
+    assert "there is no run 'nosuch'" in cli.refused(finished.root, "compare", "demo", "nosuch")
     with pytest.raises(Refusal, match="pipeline runs"):
         pipeline.compare(root=finished.root)

@@ -7,7 +7,7 @@ from pipeline_helpers import content_of
 
 import pipeline
 from pipeline.preparing import Request, prepare
-from pipeline.presets import fit_values
+from pipeline.presets import fit_values, look
 from stages.sources.listing import list_source
 
 SMALL = ("--set", "model.width=0.0625", "--epochs", "1")
@@ -29,7 +29,7 @@ def test_a_second_run_trains_on_the_packed_pictures_and_packs_nothing(cli, finis
 
 def test_the_values_fit_as_they_do_for_the_folder_and_the_size_that_is_packed(finished):
     params = prepare(finished.root, Request("b", dataset="demo")).params
-    folder, _ = fit_values(list_source(finished.path("data/images/demo/pictures")), "fit", "cpu")
+    folder, _ = fit_values(look(list_source(finished.path("data/images/demo/pictures"))), "fit", "cpu")
     assert (params.cluster.k, params.train.batch) == (folder["cluster"]["k"], folder["train"]["batch"])
     assert (params.whiten.dim, params.model.width) == (folder["whiten"]["dim"], folder["model"]["width"])
     # The pictures are packed at 72 pixels, of which a network sees seven eighths, and AlexNet at least 63.

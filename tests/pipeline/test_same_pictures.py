@@ -155,9 +155,9 @@ def test_packing_is_refused_while_a_run_computes_on_the_pictures(cli, finished_c
 
 def test_a_run_that_computes_holds_its_pictures(finished_copy):
     params = load_run_params(finished_copy.root / "data/runs/demo")
-    with Engine(finished_copy.root, "demo", quiet()) as engine:
+    with Engine(finished_copy.root, "demo", "demo", quiet()) as engine:
         engine.execute([], params)
-        with Engine(finished_copy.root, None, quiet()) as other:
+        with Engine(finished_copy.root, None, "demo", quiet()) as other:
             assert "in use by run demo" in refused(lambda: other.pack(params.dataset, force="pack"))
 
 

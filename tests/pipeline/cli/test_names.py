@@ -43,7 +43,7 @@ def test_a_name_with_a_point_written_by_hand_is_refused_and_leaves_the_other_run
 def test_a_name_of_letters_and_digits_is_taken(cli, finished_copy, name):
     ended = cli(finished_copy.root, "branch", "--from", "demo@1", "--run", name)
     assert (ended.status, ended.err) == (0, "")
-    assert finished_copy.run_path("epochs/0002/dvc.yaml", name).exists()
+    assert finished_copy.run_path("dvc.yaml", name).exists()
     assert cli(finished_copy.root, "remove", name, "--yes").status == 0
 
 
