@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -9,30 +10,38 @@ from rich.text import Text
 
 from pipeline.recording.inspector import NodeStatus
 from stages.dag.nodes import PRUNED
+from stages.runtime.report import printable
+from stages.words import plural
 
 if TYPE_CHECKING:
     from pipeline.results.run import Run
-from stages.runtime.report import printable
-from stages.words import plural
 
 STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "failed": "red"}
 SAMPLES = 3
 
 
 def status_table(states: list[NodeStatus], every: bool) -> Table:
-    """A row a folder, its stages with their states; folders that are all done are counted alone."""
+    """A row a folder, its stages with their states; epochs that follow each other in the same state share one.
+
+    Unless `every`, epochs that are all done are only counted.
+    """
     rows: dict[str, list[NodeStatus]] = {}
     for status in states:
         rows.setdefault(status.node.folder, []).append(status)
     table = Table("folder", "stages", box=None)
     finished = pruned = 0
+    told: list[tuple[str, str, bool]] = []
     for folder, found in rows.items():
         if not every and found[0].node.in_epoch and all(status.state == "done" for status in found):
             finished += 1
             pruned += found[0].node.stage == PRUNED
             continue
-        cells = (f"[{STYLES[s.state]}]{_stage_state(s)}[/]" for s in found)
-        table.add_row(folder, "  ".join(cells))
+        cells = "  ".join(f"[{STYLES[s.state]}]{_stage_state(s)}[/]" for s in found)
+        told.append((folder, cells, found[0].node.in_epoch))
+    for (cells, _), group in groupby(told, key=lambda row: (row[1], row[2] or row[0])):
+        folders = [folder for folder, *_ in group]
+        more = f" to {folders[-1].rpartition('/')[2]}" if len(folders) > 1 else ""
+        table.add_row(folders[0] + more, cells)
     if finished:
         gone = f", {pruned} of them pruned" if pruned else ""
         table.add_row(plural(finished, "more epoch"), f"[green]all done{gone}[/]")

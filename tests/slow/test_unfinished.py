@@ -136,3 +136,10 @@ def test_it_can_be_ended_before_the_epoch_that_is_begun(stopped, tmp_path):
 def test_fewer_epochs_than_are_whole_is_refused(stopped):
     done = stopped.pipeline("run", "--run", "long", "--epochs", "0")
     assert done.returncode == 1 and "is fewer than the 1 recorded for run long" in done.stderr
+
+
+def test_status_says_of_epochs_to_come_in_one_line(stopped):
+    told = stopped.pipeline("status", "--run", "long").stdout.splitlines()
+    assert len(told) < 12
+    (line,) = [line for line in told if "0003 to 0500" in line]
+    assert line.count("missing") == 6
