@@ -25,10 +25,10 @@ from stages.method.sampling import uniform_draws
 from stages.method.whitening import PCAWhitening
 from stages.runtime.threads import thread_limit
 
-WHITEN_BAR = 10.0
+WHITEN_BAR = 6.0
 """Least times faiss.PCAMatrix at 20,000 x 4096 to 256."""
 
-AGREEMENT_BAR = 1e-4
+AGREEMENT_BAR = 1e-6
 """Most difference of inner products of whitened rows from float64."""
 
 SAMPLING_BAR = 0.3

@@ -11,31 +11,39 @@ from typing import Any
 import yaml
 
 from pipeline.recording.dvc_yaml import render, stage_entry
-from pipeline.recording.inspector import Inspector
+from pipeline.recording.inspector import Inspector, final_is_current
 from stages.artifacts.records import recorded_stages
 from stages.artifacts.writing import make_folder, remove, write_bytes
 from stages.dag.epochs import epochs_with, spans
 from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.graph import epoch_nodes, final_nodes
-from stages.dag.names import LOCK, PLAN
+from stages.dag.names import LOCK, PLAN, PREVIOUS_LOCK
 from stages.dag.nodes import Node
 from stages.parameters.run import RunParams
 
 
 def end_earlier(root: Path, params: RunParams) -> str | None:
     """Drops the epochs beyond the last that were begun, none of them whole; what was done, in one line."""
-    begun = [epoch for epoch in epochs_with(root / run_folder(params.run), LOCK) if epoch > params.epochs]
+    beyond = [epoch for epoch in epochs_with(root / run_folder(params.run), "") if epoch > params.epochs]
+    begun = [epoch for epoch in beyond if _is_begun(root / epoch_folder(params.run, epoch))]
     if not begun:
         return None
     taken = _give_to_final(root, params) if begun[0] == params.epochs + 1 else []
     for epoch in begun:
         shutil.rmtree(root / epoch_folder(params.run, epoch))
-    kept = f"; its {', '.join(node.stage for node in taken)} are those of final/" if taken else ""
+    kept = f"; what it was clustered by ({', '.join(node.stage for node in taken)}) is final/'s" if taken else ""
     return f"epoch {spans(begun)} of run {params.run} was begun and is dropped{kept}"
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether more than a plan lies there, be it a part of what a stage was writing."""
+    return any(path.name != PLAN for path in folder.iterdir())
 
 
 def _give_to_final(root: Path, params: RunParams) -> list[Node]:
     """Moves the recorded clustering of epoch N + 1 into final/, with its record; the stages of final/ that it makes."""
+    if final_is_current(root, params):
+        return []
     epoch = params.epochs + 1
     longer = params.model_copy(update={"epochs": epoch})
     finals = {node.stage: node for node in final_nodes(params)}
@@ -49,7 +57,9 @@ def _give_to_final(root: Path, params: RunParams) -> list[Node]:
         taken.append(finals[node.stage])
     if taken:
         make_folder(root / target)
-        (root / target / LOCK).unlink(missing_ok=True)
+        for name in (LOCK, PREVIOUS_LOCK):
+            # The one before would be taken for the whole of which the new one is the beginning.
+            (root / target / name).unlink(missing_ok=True)
         for node in taken:
             for out in node.outs.values():
                 remove(root / out.path)

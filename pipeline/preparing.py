@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.drift import Source, adopted_path, drift, image_count, same_source
 from pipeline.machine import refuse_links, refuse_read_only
 from pipeline.presets import Looked, describe, fit_values, look, run_values
-from pipeline.recomputing import refuse_pruned, refuse_recomputing
+from pipeline.recomputing import refuse_pruned, refuse_recomputing, refuse_repacking
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
 from pipeline.retention.policy import describe as describe_policy
@@ -78,6 +78,9 @@ def prepare(root: Path, request: Request) -> Prepared:
     refuse_other_plan(root, params)
     states = of_run(root, params, settings.content)
     refuse_pruned(root, params, states)
+    if any(status.node.stage == "pack" and status.state == "stale" for status in states):
+        # Other runs may have theirs from the same data set.
+        refuse_repacking(root, params.dataset, yes=request.yes, besides=params.run)
     needed = space(root, params, count, states)
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [

@@ -47,7 +47,7 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
     with Engine(root, run_name, params.dataset.name, report) as engine:
         settings.save()
         if half_pruned_epochs(root, params):
-            write_run(root, params)
+            write_run(root, params, ahead=False)
         # A guard records keys of the run's params.yaml, so this file must be the current one: it is not after an edit
         # of the root's that was resolved and then undone.
         engine.execute(start_nodes(params)[:1], params)

@@ -110,15 +110,19 @@ def _keeping(root: Path, params: RunParams, states: list[NodeStatus], epoch: int
     return f", or keep them with `python -m pipeline branch --from {params.run}@{epoch} --run NAME{sets}`"
 
 
-def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool) -> None:
-    """Stops before the pictures of recorded epochs give way to others, unless told to go on."""
+def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool, besides: str | None = None) -> None:
+    """Stops before the pictures of recorded epochs give way to others, unless told to go on.
+
+    Args:
+        besides: a run that is not looked at.
+    """
     changed = None if yes else _repacked(root, dataset)
     if changed is None:
         return
     losing = []
     for folder in sorted(root.glob("data/runs/*")):
         epochs = epochs_with(folder, METRICS)
-        params = _params_of(folder) if epochs else None
+        params = _params_of(folder) if epochs and folder.name != besides else None
         if params is not None and params.dataset.name == dataset.name:
             hours = recorded_hours(root, folder.name, epochs)
             # What a branch starts from belongs to its former pictures.

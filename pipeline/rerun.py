@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.machine import refuse_read_only, refuse_unwritable
 from pipeline.recomputing import refuse_repacking
 from pipeline.recording.inspector import nodes_on_disk
-from pipeline.recording.planning import write_dataset
+from pipeline.recording.planning import write_dataset, write_run
 from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params
 from stages.dag.epochs import own_epochs, spans
@@ -61,6 +61,8 @@ def rerun(
         if follow:
             later = nodes[nodes.index(chosen[0]) + 1 :]
             count += engine.execute([node for node in later if node.run], params)
+            # What was missing may be made by now: then nothing is unfinished.
+            write_run(root, params, ahead=False)
     report.say(f"{chosen[0].id} is made again" + (f", {plural(count, 'stage')} run in all" if follow else ""))
 
 

@@ -61,11 +61,17 @@ def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
     for column, label in AGREEMENT.items():
         if history[column].notna().any():
             agreement.plot(epoch, history[column], marker=".", label=label)
-    agreement.set(xlabel="epoch", ylabel="agreement of clusterings", ylim=(0, None))
+    agreement.set(
+        xlabel="epoch",
+        ylabel="agreement of clusterings",
+        ylim=(min(0, history[list(AGREEMENT)].min().min() - 0.01), None),
+    )
     if history["loss"].notna().any():
         loss.plot(epoch, history["loss"], marker=".", color="tab:red", label="loss")
         # Constant and equal for all pseudo-labels, the network has learnt nothing yet: cross entropy ln k.
-        loss.plot(epoch, np.log(history["labels"].astype(float)), "--", color="tab:gray", label="chance: ln k")
+        labels = history["labels"].dropna()
+        if len(labels):
+            loss.axhline(np.log(float(labels.iloc[-1])), ls="--", color="tab:gray", label="chance: ln k")
     loss.set(xlabel="epoch", ylabel="loss on the pseudo-labels")
     if history["reassigned"].notna().any():
         reassigned.plot(epoch, history["reassigned"], marker=".", color="tab:purple")

@@ -17,7 +17,7 @@ from stages.errors import Refusal
 
 
 def runs(root: Path) -> pd.DataFrame:
-    """Every run: run, dataset, epochs (finished), planned, nmi_labels (last), gigabytes on disk."""
+    """Every run: run, dataset, epochs (of its own, finished), planned, nmi_labels (last), gigabytes on disk."""
     rows = []
     named = load_yaml(root / PARAMS).get("runs") or {}
     known = {path.name for path in (root / "data/runs").glob("*") if path.is_dir()}
@@ -29,7 +29,7 @@ def runs(root: Path) -> pd.DataFrame:
             row |= {
                 "dataset": run.params.dataset.name,
                 "epochs": len(run.epochs()),
-                "planned": run.params.epochs,
+                "planned": run.params.epochs - run.params.start,
             }
             known_nmi = history["nmi_labels"].dropna()
             row["nmi_labels"] = known_nmi.iloc[-1] if len(known_nmi) else None

@@ -75,7 +75,7 @@ class Run:
 
     def __repr__(self) -> str:
         done = self.epochs()
-        return f"Run({self.name!r}, {len(done)} of {self.params.epochs} epochs)"
+        return f"Run({self.name!r}, {len(done)} of {self.params.epochs - self.params.start} epochs)"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the table of epochs."""
