@@ -105,10 +105,14 @@ def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
         files |= final_yaml(params, _recorded_keys(root, final_nodes(params), values))
         files |= run_yaml(params, recorded, plans)
     else:
-        if planned_stages(root / epoch_folder(params.run, "final")) is None:
+        stages = planned_stages(root / epoch_folder(params.run, "final"))
+        if stages is None or any(untracked(stages, values)):
             files |= _restored(root, final_nodes(params), params.dataset.name)
         there = planned_stages(root / run_folder(params.run)) or _recorded_entries(root, ends, params.dataset.name)
-        files |= growing_yaml(params, recorded, {node.stage: there[node.stage] for node in ends if node.stage in there})
+        kept = {node.stage: there[node.stage] for node in ends if node.stage in there}
+        # One that does not follow a key of today is planned anew when it is made again.
+        kept = {name: entry for name, entry in kept.items() if not any(untracked({name: entry}, values))}
+        files |= growing_yaml(params, recorded, kept)
     for epoch in epochs_with(root / run_folder(params.run), PLAN):
         if epoch > params.epochs and epoch not in done:
             folder = root / epoch_folder(params.run, epoch)

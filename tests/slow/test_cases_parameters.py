@@ -108,7 +108,7 @@ def test_a_value_that_is_no_number_is_refused_with_its_key_by_both_ways(clone, t
 def test_a_forced_repro_of_a_pruned_run_with_another_k_stops_in_one_line_and_keeps_every_file(clone, tmp_path):
     project = copied(clone, tmp_path)
     pruned = project.pipeline("prune", "--set", "retain.last=1")
-    assert pruned.returncode == 0 and "1 epochs pruned" in pruned.stdout, pruned.stdout + pruned.stderr
+    assert pruned.returncode == 0 and "1 epoch pruned" in pruned.stdout, pruned.stdout + pruned.stderr
     assert not project.run_path("epochs/0001/features.zarr").exists()
     project.edit({"cluster": {"k": 5}})
     before = state(project)

@@ -80,7 +80,7 @@ def test_a_new_picture_is_told_and_nothing_runs_until_it_is_packed(mine, first):
     (photos / "dogs/renamed.jpg").rename(photos / "dogs/1 é.jpg")
     status = mine.pipeline("status", "--run", "mine")
     assert "1 new, 0 gone since it was packed" in status.stdout
-    assert "all 13 stages are done" in status.stdout
+    assert "all 14 stages are done" in status.stdout
     ran = stages_run(mine, "mine")
     run = mine.pipeline("run", "--run", "mine")
     assert run.returncode == 0, run.stderr
@@ -91,7 +91,7 @@ def test_a_new_picture_is_told_and_nothing_runs_until_it_is_packed(mine, first):
         refused = mine.pipeline("rerun", "pack", *words)
         assert refused.returncode == 1
         assert "1 new, 0 gone since it was packed" in refused.stderr and refused.stderr.count("\n") == 1
-        assert "run mine (epochs 1, " in refused.stderr and "add --yes" in refused.stderr
+        assert "run mine (1 epoch: 1, " in refused.stderr and "add --yes" in refused.stderr
     assert_same(tree(mine.path("data")), before)
     packed = mine.pipeline("rerun", "pack", "--dataset", "mine", "--yes")
     assert packed.returncode == 0, packed.stderr
