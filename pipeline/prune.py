@@ -46,13 +46,17 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
         return _finished(Retention(root, params), states).would_free()
     with Engine(root, run_name, params.dataset.name, report) as engine:
         settings.save()
-        if half_pruned_epochs(root, params):
+        half = half_pruned_epochs(root, params)
+        if half:
             write_run(root, params, ahead=False)
         # A guard records keys of the run's params.yaml, so this file must be the current one: it is not after an edit
         # of the root's that was resolved and then undone.
         engine.execute(start_nodes(params)[:1], params)
         retention = _finished(Retention(root, params, engine.recorder), states)
         retention.settle()
+        if half:
+            # With those epochs pruned, everything may be planned again.
+            write_run(root, params, ahead=False)
     return retention.freed
 
 
