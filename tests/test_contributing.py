@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from projects import PARAMS, ROOT, params_text
 
 from stages.dag.declared import declared, names
 from stages.dag.graph import keys_of
 from stages.method.architectures import ARCHITECTURES, Convolution, PlainNetwork, Pool
-from stages.parameters.keys import leaves
+from stages.parameters.keys import flat, leaves
+from stages.parameters.resolution import NOT_OVERRIDDEN
 from stages.parameters.train import TrainKeys
 
-ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE = re.findall(r"`([^`\n]+)`", TEXT.replace("```", ""))
 EXAMPLE = "train"
@@ -115,12 +117,26 @@ def is_text(statement: ast.stmt | None) -> bool:
 
 
 def test_a_parameter_is_a_field_a_line_of_params_yaml_and_a_key_of_its_stage():
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    section = text.split("\ntrain:\n")[1].split("\n\n")[0]
+    section = params_text().split("\ntrain:\n")[1].split("\n\n")[0]
     lines = [line.split(":")[0].strip() for line in section.splitlines()]
     own = [key for key in leaves(TrainKeys) if key.startswith("train.")]
     assert lines == [key.removeprefix("train.") for key in own]
     assert set(own) < set(keys_of("train"))
+
+
+def keys_in(path: Path) -> set[str]:
+    """The dotted keys of a params.yaml, but those of data sets and runs."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return set(flat({name: value for name, value in content.items() if name not in NOT_OVERRIDDEN}))
+
+
+def test_params_yaml_and_the_copy_that_tests_compute_by_have_the_same_keys():
+    assert "tests/helpers/params.yaml" in part("Add a parameter")
+    ours, theirs = keys_in(ROOT / "params.yaml"), keys_in(PARAMS)
+    assert ours - theirs == set(), "add it to tests/helpers/params.yaml"
+    if theirs - ours:
+        # A new key that is forgotten there, or one that a user has left out.
+        pytest.skip(f"params.yaml lacks {', '.join(sorted(theirs - ours))}, which tests/helpers/params.yaml has")
 
 
 # Add an architecture
@@ -139,7 +155,7 @@ def test_an_entry_is_all_that_a_network_is_built_from(monkeypatch):
 
 
 def test_params_yaml_names_every_architecture():
-    line = next(line for line in (ROOT / "params.yaml").read_text().splitlines() if "  architecture:" in line)
+    line = next(line for line in params_text().splitlines() if "  architecture:" in line)
     assert line.split("# ")[1] == ", ".join(ARCHITECTURES)
 
 

@@ -1,15 +1,15 @@
-"""What the tests of stages/parameters/ share: the committed params.yaml with one key changed."""
+"""What the tests of stages/parameters/ share: the tests' params.yaml with one key changed."""
 
 import copy
 import io
 
 import yaml
-from projects import committed_params
+from projects import params_text
 from ruamel.yaml import YAML
 
 from stages.parameters.resolution import resolve_run
 
-BASE = yaml.load(committed_params(), yaml.CSafeLoader)
+BASE = yaml.load(params_text(), yaml.CSafeLoader)
 
 
 def with_key(key, value, run="demo"):

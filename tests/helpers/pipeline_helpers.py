@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from projects import Project
+from projects import PARAMS, Project
 
 from pipeline.recording.inspector import Inspector, project_nodes
 from stages.dag.nodes import Node
@@ -23,7 +23,8 @@ from stages.parameters.run import RunParams
 from stages.runtime.report import Reporter
 
 
-def content_of(root: Path) -> dict[str, Any]:
+def content_of(root: Path = PARAMS.parent) -> dict[str, Any]:
+    """The content of a project's params.yaml; by default that of the tests' own."""
     return yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
 
 

@@ -12,6 +12,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
+PARAMS = Path(__file__).with_name("params.yaml")
+"""What tests compute by: params.yaml as the project has it, whatever a user of this clone writes into theirs."""
+FILES = ("stages", "pipeline", "pyproject.toml", "dvc.yaml", ".dvc", ".dvcignore", ".gitignore")
+"""What a project is made of, besides params.yaml and data/."""
 
 SMALL: dict[str, Any] = {
     "epochs": 2,
@@ -107,39 +111,33 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def committed_params() -> str:
-    """params.yaml as git has it: runs that a user of this clone has added break no test."""
-    return _git("show", ":params.yaml").decode()
+def params_text() -> str:
+    """The tests' own params.yaml."""
+    return PARAMS.read_text(encoding="utf-8")
 
 
 def copy_project(target: Path) -> Path:
-    """The project's files, new ones too, as a fresh git repository; params.yaml and data/ as git has them."""
-    listed = _git("ls-files", "-co", "--exclude-standard", "-z")
-    for name in filter(None, listed.decode().split("\0")):
-        source = ROOT / name
-        if name.startswith(("tests/", "docs/", "benchmarks/", "data/")) or not source.exists():
-            continue
-        destination = target / name
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, destination)
-    # What a user of this clone has run must not be part of a test.
-    kept = _git("ls-files", "-z", "data", "params.yaml")
-    _git("checkout-index", "-z", "--stdin", "--force", f"--prefix={target}/", given=kept)
+    """The project's files, new ones too, as a fresh git repository with the tests' params.yaml and no data/."""
+    for name in filter(None, clone_git("ls-files", "-co", "--exclude-standard", "-z", *FILES).split("\0")):
+        # A file that was deleted is listed until git is told.
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    shutil.copy2(PARAMS, target)
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "project"]):
         subprocess.run(["git", *words], cwd=target, check=True, capture_output=True)
     return target
 
 
-def _git(*words: str, given: bytes | None = None) -> bytes:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=True, input=given).stdout
+def clone_git(*words: str) -> str:
+    """What git says of this clone."""
+    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def small_project(target: Path, change: dict[str, Any] | None = None, plan: bool = True) -> Project:
     """A project with small parameters; `change` goes over them."""
     project = Project(copy_project(target))
-    # The committed plan is of the demo's own number of epochs.
-    shutil.rmtree(project.path("data"), ignore_errors=True)
     project.edit(merged(SMALL, change or {}))
     if plan:
         project.plan()

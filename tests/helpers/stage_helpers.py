@@ -19,7 +19,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from projects import committed_params
+from projects import params_text
 
 from stages.artifacts.run_params import load_run_params
 from stages.dag.graph import dataset_nodes
@@ -56,7 +56,7 @@ class Stopping(Reporter):
 def project_with(root: Path, source: str, **dataset: Any) -> Path:
     """A bare project whose data set `mine` is at `source`; returns the folder that it is packed into."""
     (root / ".dvc").mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_load(committed_params())
+    content = yaml.safe_load(params_text())
     content["datasets"]["mine"] = {"path": source, "size": 32, "labels": True, "chunk_mib": 1} | dataset
     # A run that the pictures are large enough for.
     content["runs"]["mine"] = {"dataset": "mine", "model": {"architecture": "vgg16", "input": 32}}

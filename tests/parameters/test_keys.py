@@ -42,7 +42,7 @@ def test_no_suggestion_is_a_key_that_would_be_refused():
         for part in key.replace("dataset.", "datasets.demo.").split("."):
             if key in ("branch", "dataset.name", "cluster.counted_from"):
                 break
-            assert part in place, key
+            assert part in place, f"{key}: add it to params.yaml and to tests/helpers/params.yaml"
             place = place[part]
 
 
@@ -92,6 +92,6 @@ def test_each_architecture_may_stand_in_params_and_no_other():
     assert get_args(ModelParams.model_fields["architecture"].annotation) == tuple(ARCHITECTURES)
 
 
-def test_every_committed_run_resolves():
+def test_every_run_of_params_yaml_resolves():
     for run in BASE["runs"]:
         assert resolve_run(BASE, run).run == run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from pipeline_helpers import content_of
-from projects import ROOT
 
 from pipeline.machine import refuse_device
 from pipeline.preparing import Request, prepare
@@ -23,7 +22,7 @@ def test_a_linked_data_folder_is_refused_with_a_way_out(finished_copy, tmp_path)
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there_is_refused():
-    content = content_of(ROOT)
+    content = content_of()
     content["device"] = "cuda"
     with pytest.raises(Refusal, match=r"device: cuda: .*--set device=cpu"):
         refuse_device(resolve_run(content, "demo"))

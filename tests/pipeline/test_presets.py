@@ -10,7 +10,6 @@ import pytest
 import yaml
 from PIL import Image
 from pipeline_helpers import content_of
-from projects import ROOT
 
 from pipeline import presets
 from pipeline.preparing import Request, prepare
@@ -30,7 +29,7 @@ def listing_of(count: int, path: Path, size: tuple[int, int]) -> Listing:
 
 def fitted(listing: Listing, preset: str = "fit", device: str = "cpu") -> RunParams:
     overrides, dataset = fit_values(look(listing), preset, device)
-    content = content_of(ROOT)
+    content = content_of()
     content["datasets"]["new"] = {"path": "/pictures", **dataset}
     content["runs"]["new"] = {"dataset": "new", "device": device, **overrides}
     params = resolve_run(yaml.safe_load(yaml.safe_dump(content)), "new")
@@ -96,7 +95,7 @@ def test_the_paper_preset_is_section_3_4(tmp_path):
 
 def test_the_paper_preset_equals_the_runs_named_after_the_paper(tmp_path):
     preset = fitted(listing_of(20_000, tmp_path / "a.png", (500, 375)), "paper")
-    named = resolve_run(content_of(ROOT), "imagenet-alexnet")
+    named = resolve_run(content_of(), "imagenet-alexnet")
     for section in ("model", "whiten", "cluster", "train", "epochs", "retain"):
         assert getattr(preset, section) == getattr(named, section), section
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from pipeline_helpers import comparable, content_of, params_of
-from projects import committed_params
+from projects import params_text
 
 from pipeline.branch import branch
 from pipeline.remove import remove
@@ -22,7 +22,7 @@ def test_removing_a_branch_leaves_everything_else(finished_copy):
 
 
 def test_removing_a_run_keeps_every_comment(finished_copy):
-    text = committed_params()
+    text = params_text()
     finished_copy.path("params.yaml").write_text(text)
     branch(finished_copy.root, "demo@1", "b", [], None)
     remove(finished_copy.root, "b", yes=True)
@@ -30,7 +30,7 @@ def test_removing_a_run_keeps_every_comment(finished_copy):
 
 
 def test_removing_a_run_that_others_share_an_anchor_with_leaves_them_whole(finished_copy):
-    finished_copy.path("params.yaml").write_text(committed_params())
+    finished_copy.path("params.yaml").write_text(params_text())
     before = comparable(params_of(finished_copy.root, "imagenet-vgg16"))
     remove(finished_copy.root, "imagenet-alexnet", yes=True)
     assert "imagenet-alexnet" not in content_of(finished_copy.root)["runs"]

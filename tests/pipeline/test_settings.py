@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from projects import committed_params
+from projects import params_text
 from ruamel.yaml import YAML
 
 from pipeline.settings import Settings
@@ -23,7 +23,7 @@ from stages.runtime.locks import only_writer
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "params.yaml").write_text(committed_params(), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(params_text(), encoding="utf-8")
     return tmp_path
 
 

@@ -27,10 +27,13 @@ BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.S)
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The demo as committed, run to its end."""
+    """The demo with its plan committed, run to its end."""
     from projects import Project, copy_project
+    from slow_helpers import commit
 
     project = Project(copy_project(tmp_path_factory.mktemp("readme") / "project"))
+    project.plan()
+    commit(project)
     finished = project.pipeline("run", timeout=900)
     assert finished.returncode == 0, finished.stderr
     return project

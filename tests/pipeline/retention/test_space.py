@@ -8,7 +8,6 @@ from collections import namedtuple
 import pytest
 import torch
 from pipeline_helpers import content_of, params_of
-from projects import ROOT
 
 from pipeline.preparing import Request, prepare
 from pipeline.recording.inspector import of_run, project_nodes
@@ -76,7 +75,7 @@ def test_pictures_packed_again_take_their_place_beside_the_old_ones(finished_cop
 
 @pytest.mark.parametrize("run", ["imagenet-alexnet", "imagenet-alexnet-rgb", "imagenet-vgg16"])
 def test_the_papers_networks_are_counted(run):
-    params = resolve_run(content_of(ROOT), run)
+    params = resolve_run(content_of(), run)
     assert parameters(params) == counted(params)
 
 
@@ -84,7 +83,7 @@ def test_the_papers_networks_are_counted(run):
 @pytest.mark.parametrize("sobel", [True, False])
 @pytest.mark.parametrize("width", [0.3, 1.0])
 def test_every_network_is_counted(architecture, sobel, width):
-    content = content_of(ROOT)
+    content = content_of()
     content["model"] |= {"architecture": architecture, "sobel": sobel, "width": width, "input": 64}
     content["whiten"]["dim"] = 16
     params = resolve_run(content, "demo")
