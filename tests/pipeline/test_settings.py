@@ -175,7 +175,7 @@ def test_the_run_that_defines_an_anchor_is_changed_alone_too(root):
     assert Settings(root).resolve("imagenet-vgg16").train.lr == resolve_run(content, "imagenet-vgg16").train.lr
 
 
-@hypothesis.settings(max_examples=50)
+@hypothesis.settings(max_examples=50, deadline=None)
 @given(st.floats(min_value=1e-300, max_value=1e300, allow_nan=False))
 def test_a_float_is_a_float_to_readers_of_yaml_1_1_and_1_2(tmp_path_factory, value):
     root = tmp_path_factory.mktemp("floats")

@@ -62,7 +62,7 @@ def test_every_reader_reads_the_name_of_a_run_as_text(tmp_path, name):
         assert read(written(tmp_path)) == {"runs": {name: {"dataset": name, "epochs": 3}}}, reader
 
 
-@hypothesis.settings(max_examples=100)
+@hypothesis.settings(max_examples=100, deadline=None)
 @given(st.text(st.one_of(st.sampled_from(string.punctuation + string.whitespace + "09azé"), st.characters())))
 def test_any_text_is_read_by_all_or_refused_with_nothing_written(tmp_path_factory, text):
     refuses_or_all_read(tmp_path_factory.mktemp("texts"), "path", text)

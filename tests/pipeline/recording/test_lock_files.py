@@ -51,7 +51,7 @@ VALUE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) |
 VALUES = st.recursive(VALUE, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner))
 
 
-@hypothesis.settings(max_examples=100)
+@hypothesis.settings(max_examples=100, deadline=None)
 @given(st.dictionaries(TEXT, VALUES))
 def test_parameters_in_a_lock_are_read_as_dvc_wrote_them(tmp_path_factory, values):
     lock = tmp_path_factory.mktemp("odd") / "dvc.lock"
