@@ -59,11 +59,13 @@ class PlainNetwork:
         layers: all layers before the first hidden one.
         hidden: units of each hidden layer at width 1.
         drops_first: True: dropout before both hidden layers; False: before the second alone.
+        counts_blocks: conv1, conv2, ... are True: the last convolutions before each pooling; False: all convolutions.
     """
 
     layers: tuple[Layer, ...]
     hidden: int
     drops_first: bool
+    counts_blocks: bool = False
 
     @property
     def least_input(self) -> int:
@@ -242,7 +244,7 @@ def _vgg16() -> PlainNetwork:
     layers: list[Layer] = []
     for filters, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         layers += [*[Convolution(filters, 3, padding=1)] * count, Pool(2, 2)]
-    return PlainNetwork(tuple(layers), hidden=4096, drops_first=False)
+    return PlainNetwork(tuple(layers), hidden=4096, drops_first=False, counts_blocks=True)
 
 
 _STEM = (Convolution(64, 7, stride=2, padding=3, bias=False), Pool(3, 2, padding=1))

@@ -35,25 +35,33 @@ class Crops:
     flip: NDArray[np.bool_]
 
 
-def random_crops(height: NDArray[Any], width: NDArray[Any], rng: np.random.Generator) -> Crops:
+def random_crops(
+    height: NDArray[Any],
+    width: NDArray[Any],
+    rng: np.random.Generator,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+) -> Crops:
     """One crop for each of n pictures, distributed as in torchvision's RandomResizedCrop, flipped half the time.
 
-    The area is uniform in `SCALE`, the aspect ratio log-uniform in `RATIO`. Where `TRIES` draws in a row do not fit
+    The area is uniform in `scale`, the aspect ratio log-uniform in `ratio`. Where `TRIES` draws in a row do not fit
     into the picture, the largest centred crop of an allowed ratio is taken.
 
     Args:
         height, width: (n,) sizes of the pictures in pixels.
+        scale: least and greatest area of a crop as a share of the picture's.
+        ratio: least and greatest width of a crop divided by its height.
     """
     height, width = height.astype(np.int64), width.astype(np.int64)
     n = len(height)
-    h, w = _fallback(height, width)
+    h, w = _fallback(height, width, ratio)
     top, left = (height - h) // 2, (width - w) // 2
     waiting = np.arange(n)
     for _ in range(TRIES):
-        area = height[waiting] * width[waiting] * rng.uniform(*SCALE, len(waiting))
-        ratio = np.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1]), len(waiting)))
-        new_w = np.rint(np.sqrt(area * ratio)).astype(np.int64)
-        new_h = np.rint(np.sqrt(area / ratio)).astype(np.int64)
+        area = height[waiting] * width[waiting] * rng.uniform(*scale, len(waiting))
+        shape = np.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1]), len(waiting)))
+        new_w = np.rint(np.sqrt(area * shape)).astype(np.int64)
+        new_h = np.rint(np.sqrt(area / shape)).astype(np.int64)
         place = rng.random((2, len(waiting)))
         fits = (new_w > 0) & (new_w <= width[waiting]) & (new_h > 0) & (new_h <= height[waiting])
         done = waiting[fits]
@@ -61,14 +69,18 @@ def random_crops(height: NDArray[Any], width: NDArray[Any], rng: np.random.Gener
         top[done] = (place[0, fits] * (height[done] - h[done] + 1)).astype(np.int64)
         left[done] = (place[1, fits] * (width[done] - w[done] + 1)).astype(np.int64)
         waiting = waiting[~fits]
+        if not len(waiting):
+            break
     return Crops(top, left, h, w, rng.random(n) < 0.5)
 
 
-def _fallback(height: NDArray[np.int64], width: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _fallback(
+    height: NDArray[np.int64], width: NDArray[np.int64], ratio: tuple[float, float]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Heights and widths of the largest crops of an allowed ratio."""
-    ratio = width / height
-    h = np.where(ratio < RATIO[0], np.rint(width / RATIO[0]), height).astype(np.int64)
-    w = np.where(ratio > RATIO[1], np.rint(height * RATIO[1]), width).astype(np.int64)
+    shape = width / height
+    h = np.where(shape < ratio[0], np.rint(width / ratio[0]), height).astype(np.int64)
+    w = np.where(shape > ratio[1], np.rint(height * ratio[1]), width).astype(np.int64)
     return h, w
 
 

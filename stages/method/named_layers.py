@@ -1,0 +1,82 @@
+"""The layers that section 4 evaluates, by name: where each lies in a network, and its size, without torch.
+
+`conv1`, `conv2`, ... are maps after a ReLU and before any pooling: in AlexNet of each convolution, in VGG-16 of the
+last convolution of each block, in residual networks of the stem's convolution (`conv1`) and of each group of blocks
+(He et al. 2016, table 1). `pool` is what lies between the maps and the rest, flat: the last max-pooling, or the mean
+over all pixels. `fc6` and `fc7` are the hidden layers after their ReLU, and `features` is what section 3.2 clusters:
+`fc7` before its ReLU, or a residual network's `pool`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from stages.method.architectures import Architecture, Convolution, ResidualNetwork, Shape
+
+
+class Place(NamedTuple):
+    """Where the maps of a layer are found."""
+
+    layer: int
+    """Index into the architecture's `shapes`."""
+    module: int
+    """Index into `Backbone.convolutions` of the module that gives them: a ReLU, or a residual block."""
+
+
+def places(architecture: Architecture) -> dict[str, Place]:
+    """The place of conv1, conv2, ... in that order."""
+    stem = architecture.stem if isinstance(architecture, ResidualNetwork) else architecture.layers
+    ends, module = list[Place](), -1
+    for index, layer in enumerate(stem):
+        # A convolution is three modules: itself, its batch normalisation and its ReLU.
+        module += 3 if isinstance(layer, Convolution) else 1
+        if isinstance(layer, Convolution) and not _is_inside_block(architecture, index):
+            ends.append(Place(index, module))
+    if isinstance(architecture, ResidualNetwork):
+        blocks = 0
+        for count in architecture.counts:
+            blocks += count
+            ends.append(Place(len(stem) + blocks - 1, module + blocks))
+    return {f"conv{number}": place for number, place in enumerate(ends, start=1)}
+
+
+def _is_inside_block(architecture: Architecture, index: int) -> bool:
+    """Whether blocks are what is counted, and convolution number `index` of the layers is not the last of one."""
+    if isinstance(architecture, ResidualNetwork) or not architecture.counts_blocks:
+        return False
+    return any(isinstance(layer, Convolution) for layer in architecture.layers[index + 1 : index + 2])
+
+
+def vectors(architecture: Architecture) -> tuple[str, ...]:
+    """The names of the layers that have no pixels, in the order of the network."""
+    return ("pool", "features") if isinstance(architecture, ResidualNetwork) else ("pool", "fc6", "fc7", "features")
+
+
+def names(architecture: Architecture) -> tuple[str, ...]:
+    """The names of all layers that can be evaluated, in the order of the network."""
+    return (*places(architecture), *vectors(architecture))
+
+
+def map_shape(architecture: Architecture, name: str, *, sobel: bool, input: int, width: float = 1.0) -> Shape:
+    """The shape of the maps of `name`, one of `places`, for a square image with a side of `input` pixels."""
+    return architecture.shapes(sobel=sobel, input=input, width=width)[places(architecture)[name].layer]
+
+
+def dimension(architecture: Architecture, name: str, *, sobel: bool, input: int, width: float = 1.0) -> int:
+    """Number of values of an image in `name`, one of `names`."""
+    if name in places(architecture):
+        channels, side = map_shape(architecture, name, sobel=sobel, input=input, width=width)
+        return channels * side**2
+    if name == "pool" and not isinstance(architecture, ResidualNetwork):
+        channels, side = architecture.shapes(sobel=sobel, input=input, width=width)[-1]
+        return channels * side**2
+    return architecture.features(width)
+
+
+def least_side(architecture: Architecture, name: str) -> int:
+    """Smallest side in pixels of a picture that leaves a pixel in the maps of `name`, one of `places`."""
+    if isinstance(architecture, ResidualNetwork):
+        # Its padding lets any side through.
+        return 1
+    return replace(architecture, layers=architecture.layers[: places(architecture)[name].layer + 1]).least_input
