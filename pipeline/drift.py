@@ -141,6 +141,8 @@ def since_packed(source: Source) -> str | None:
     classes = [os.fsdecode(name) for name in source.listing.classes(source.dataset.labels)[0]]
     if classes != load_json(source.folder / PACK)["classes"]:
         return f"{path}: other folders are classes than when it was packed"
+    if classes and source.listing.named is not None and _labels_differ(source):
+        return f"{path}: the list gives some pictures another class than when it was packed"
 
     def differs(entry: Entry) -> bool:
         if entry.name in packed:
@@ -149,6 +151,12 @@ def since_packed(source: Source) -> str | None:
 
     changed = sum(prefetch(differs, entries, usable_cores()))
     return f"{path}: {changed:,} with other content since it was packed" if changed else None
+
+
+def _labels_differ(source: Source) -> bool:
+    manifest = read_parquet(source.folder / MANIFEST, ["path", "label"])
+    packed = dict(zip(manifest["path"], manifest["label"], strict=True))
+    return any(packed.get(entry.name, entry.label) != entry.label for entry in source.listing.entries)
 
 
 def refuse_equal(root: Path, dataset: DatasetParams) -> None:

@@ -66,7 +66,7 @@ class Assembler:
         offset = self._used
         self._buffer[offset : offset + picture.size] = picture.ravel()
         self._used += picture.size
-        label = self._label.get(entry.folder, -1) if entry.folder is not None else -1
+        label = self._label.get(entry.folder, -1) if entry.folder is not None else entry.label if self.classes else -1
         height, width = picture.shape[:2]
         self._rows.append((entry.name, label, self._chunk, offset, height, width, digest))
         self._seen += 1

@@ -7,6 +7,12 @@ data/images/<dataset>/
   rejected.parquet         path, reason
   pack.json                counts, size, classes, digests: what every later stage depends on
   listing.json             digest of the folder's listing when it was packed (not tracked by DVC)
+data/evaluation/<set>/
+  pictures/                only where they are drawn, as the demo's
+  index.parquet            a row a picture: name, path, height, width, splits, labels, boxes, mask
+  queries.parquet          a row a query of a retrieval set
+  index.json               counts, classes, digest: what every later stage depends on
+  proposals.parquet        boxes that may hold an object, a row a picture
 data/runs/<run>/
   params.yaml              the run's resolved parameters
   epochs/0000/checkpoint.pt   the initialised network; of a branch, what it starts from, with branch.json
@@ -17,7 +23,9 @@ data/runs/<run>/
   history.csv              a row an epoch, the last for final/
   summary.json             the measures that two runs are compared by
   figures/                 curves.png, clusters.png
+  evaluations/<name>/      result.json, curve.parquet, predictions.parquet; numbers.json, which `dvc metrics` shows
   timings.csv  log.txt     not tracked by DVC
+data/tables/               table1 to table5, as CSV, Markdown and HTML
 """
 
 from __future__ import annotations
@@ -28,6 +36,11 @@ MANIFEST = "manifest.parquet"
 REJECTED = "rejected.parquet"
 PACK = "pack.json"
 LISTING = "listing.json"
+
+INDEX = "index.parquet"
+QUERIES = "queries.parquet"
+INDEX_SUMMARY = "index.json"
+PROPOSALS = "proposals.parquet"
 
 PARAMS = "params.yaml"
 CHECKPOINT = "checkpoint.pt"
@@ -46,6 +59,11 @@ WEIGHTS = "model.safetensors"
 HISTORY = "history.csv"
 SUMMARY = "summary.json"
 FIGURES = "figures"
+RESULT = "result.json"
+NUMBERS = "numbers.json"
+CURVE = "curve.parquet"
+PREDICTIONS = "predictions.parquet"
+TABLES = "data/tables"
 TIMINGS = "timings.csv"
 LOG = "log.txt"
 

@@ -105,8 +105,8 @@ class Unreadable(Exception):
     """Why a file cannot be used as a picture."""
 
 
-def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
-    """The whole picture as (height, width, 3) uint8, its short side `size` pixels.
+def decode(content: bytes, size: int | None, most_aspect: int) -> NDArray[np.uint8]:
+    """The whole picture as (height, width, 3) uint8, its short side `size` pixels; None: at its own size.
 
     Orientation tags are applied; 16-bit grey is scaled to 8 bits; transparency is laid over white,
     as viewers show it.
@@ -130,11 +130,12 @@ def decode(content: bytes, size: int, most_aspect: int) -> NDArray[np.uint8]:
         raise Unreadable(_reason(error, content)) from None
 
 
-def _resized(content: bytes, size: int) -> NDArray[np.uint8]:
+def _resized(content: bytes, size: int | None) -> NDArray[np.uint8]:
     """A function of its own, at whose end its pixels are free: room must not be given away before."""
     with open_picture(io.BytesIO(content)) as picture:
         picture.load()
-        return np.asarray(resize_short(_rgb(_upright(picture)), size))
+        upright = _rgb(_upright(picture))
+        return np.asarray(upright if size is None else resize_short(upright, size))
 
 
 def _reason(error: Exception, content: bytes) -> str:

@@ -37,6 +37,9 @@ class DatasetParams(Section):
     """Size of a file of packed pixels, in MiB."""
     generate: GenerateParams | None = None
     """Draw the pictures; None: they are at `path`."""
+    classes: Text | None = None
+    """A text file with a class a line: each line of the list at `path` then ends in a blank and the number of its
+    class, from 0. None: lines are paths alone."""
 
 
 class DatasetKeys(Section):

@@ -1,4 +1,4 @@
-"""Where pictures come from: the listing of a user's folder or text file, and the demo's generated drawings.
+"""Where pictures come from: a user's folder or list, sets for evaluation as they lie, and what is drawn for the demo.
 
 Decoding one picture is in `stages.method.decode`; packing and reading packed pictures are in `stages.artifacts`.
 """

@@ -67,12 +67,12 @@ CLASSES = tuple(f"{texture} {shape}" for texture, shape in zip(TEXTURES, SHAPES,
 def draw_picture(label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A picture of class CLASSES[label], uint8 array (H, W, 3), determined by rng alone."""
     height, width = _draw_size(rng)
-    picture = _draw_ground(height * OVERSAMPLING, width * OVERSAMPLING, rng)
+    picture = draw_ground(height * OVERSAMPLING, width * OVERSAMPLING, rng)
     inside, figure = _draw_masks(label, picture.shape[0], picture.shape[1], rng)
     # Which of the two tones is the light one must say nothing about the class.
     figure_is_light = rng.random() < 0.5
-    picture[inside & figure] = _draw_tone(figure_is_light, rng)
-    picture[inside & ~figure] = _draw_tone(not figure_is_light, rng)
+    picture[inside & figure] = draw_tone(figure_is_light, rng)
+    picture[inside & ~figure] = draw_tone(not figure_is_light, rng)
     small = np.asarray(Image.fromarray(picture).reduce(OVERSAMPLING), np.float32)
     grain = NOISE * rng.standard_normal((height, width, 1), np.float32)
     return np.clip(small + grain, 0, 255).astype(np.uint8)
@@ -85,7 +85,7 @@ def _draw_size(rng: np.random.Generator) -> tuple[int, int]:
     return (short, long) if rng.random() < 0.5 else (long, short)
 
 
-def _draw_ground(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_ground(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A blend of four colours strewn with flat clutter, uint8 array (height, width, 3)."""
     corners = rng.integers(80, 176, (2, 2, 3), dtype=np.uint8)
     ground = Image.fromarray(corners).resize((width, height), Image.Resampling.BICUBIC)
@@ -108,22 +108,40 @@ def _draw_masks(
     label: int, height: int, width: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where the shape lies and where its texture is on, bool arrays (height, width) both."""
-    texture, shape = CLASSES[label].split()
+    texture, _ = CLASSES[label].split()
     short = min(height, width)
     down, right = (0.5 + rng.uniform(-SHAPE_OFFSET, SHAPE_OFFSET, 2)) * (height, width)
     turn = rng.uniform(-MAX_TURN, MAX_TURN)
     rows, columns = np.ogrid[:height, :width]
-    rows, columns = (rows - down) / short, (columns - right) / short
-    x = (np.cos(turn) * columns + np.sin(turn) * rows).astype(np.float32)
-    y = (np.cos(turn) * rows - np.sin(turn) * columns).astype(np.float32)
+    x, y = turned((rows - down) / short, (columns - right) / short, turn)
     radius, period = rng.uniform(*SHAPE_RADIUS), rng.uniform(*TEXTURE_PERIOD)
     u, v = rng.uniform(0, 0 if texture in CENTRED else 20, 2).tolist()
+    return shape_and_texture(label, x, y, radius, period, (u, v))
+
+
+def turned(rows: NDArray[Any], columns: NDArray[Any], turn: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x and y, float32 arrays (height, width), of rows (height, 1) and columns (1, width) turned by radians."""
+    x = (np.cos(turn) * columns + np.sin(turn) * rows).astype(np.float32)
+    y = (np.cos(turn) * rows - np.sin(turn) * columns).astype(np.float32)
+    return x, y
+
+
+def shape_and_texture(
+    label: int, x: NDArray[Any], y: NDArray[Any], radius: float, period: float, offset: tuple[float, float]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the shape of a class lies and where its texture is on, bool arrays like `x` and `y` both.
+
+    Args:
+        x, y: places from the middle of the shape, in the unit of `radius` and `period`.
+        offset: of the texture, in periods.
+    """
+    texture, shape = CLASSES[label].split()
     inside = SHAPES[shape](x / radius, y / radius)
-    figure = TEXTURES[texture](x / period + u, y / period + v)
+    figure = TEXTURES[texture](x / period + offset[0], y / period + offset[1])
     return inside, figure
 
 
-def _draw_tone(light: bool, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_tone(light: bool, rng: np.random.Generator) -> NDArray[np.float64]:
     """A random light or dark colour, float array (3,) of grey levels."""
     # The network sees the mean of the channels only: light and dark have to differ in it.
     mean = rng.uniform(165, 200) if light else rng.uniform(55, 90)

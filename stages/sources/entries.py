@@ -25,7 +25,7 @@ _DATE = re.compile(rb"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?(0[1-9]|[12]\d|3
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture: its `name` as recorded, the `base` that it is relative to, its size and mtime.
+    """A picture: its `name` as recorded, the `base` that it is relative to, its size and mtime, its class by a list.
 
     There may be millions: what can be said from these is not kept.
     """
@@ -35,6 +35,7 @@ class Entry:
     size: int
     mtime_ns: int
     listed: bool = False
+    label: int = -1
 
     @property
     def path(self) -> bytes:
@@ -58,6 +59,7 @@ class Listing:
         unread: how many files of each ending are pictures of a format that is not read.
         ignored: how many files of each ending are no pictures.
         left_out: hidden and service folders, which are not looked into.
+        named: the classes whose numbers a list's lines end in; None where they end in none.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -66,11 +68,15 @@ class Listing:
     unread: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
     left_out: list[bytes] = field(default_factory=list)
+    named: list[bytes] | None = None
 
     def digest(self) -> str:
         digest = hashlib.sha256()
         for entry in self.entries:
-            digest.update(entry.name + b"\0" + f"{entry.size} {entry.mtime_ns}\n".encode())
+            label = "" if self.named is None else f" {entry.label}"
+            digest.update(entry.name + b"\0" + f"{entry.size} {entry.mtime_ns}{label}\n".encode())
+        for name in self.named or ():
+            digest.update(name + b"\n")
         for name, reason in (*self.rejected, *self.unlisted):
             digest.update(name + b"\0" + reason.encode() + b"\n")
         return digest.hexdigest()
@@ -102,6 +108,8 @@ class Listing:
 
     def classes(self, wanted: bool) -> tuple[list[bytes], str]:
         """The names of the classes, in order, and what was taken for them; none where they would say nothing."""
+        if self.named is not None:
+            return (self.named, f"labels are the {len(self.named)} classes of the list") if wanted else ([], "")
         folders = sorted({entry.folder for entry in self.entries if entry.folder is not None}) if wanted else []
         names = ", ".join(map(_shown, folders[:3])) + (", …" if len(folders) > 3 else "")
         if len(folders) == 1:

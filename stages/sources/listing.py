@@ -12,21 +12,24 @@ from stages.sources.folders import list_folder
 from stages.sources.lists import list_file
 
 
-def list_source(source: Path, enough: int | None = None) -> Listing:
+def list_source(source: Path, enough: int | None = None, classes: Path | None = None) -> Listing:
     """The pictures of a folder (in order of name) or of a text file of paths (in its order).
 
     Args:
         enough: how many of a folder's pictures will do, whichever they are; None: all.
+        classes: the file that names the classes of a text file whose lines end in their numbers.
 
     Raises:
         Refusal: nothing there, no picture in it, or what is there cannot be read now.
     """
     if source.is_dir():
+        if classes is not None:
+            raise Refusal(f"{classes} names the classes of a list, and {source} is a folder: its folders are classes")
         listing = list_folder(os.fsencode(source), enough)
     elif source.is_file():
         if is_picture(os.fsencode(source)):
             raise Refusal(f"{source} is a picture: give the folder that holds it, or a text file with a path a line")
-        listing = list_file(source)
+        listing = list_file(source, classes)
     else:
         raise Refusal(f"{source} is neither a folder of pictures nor a text file of paths: give one that is there")
     if not listing.entries:
@@ -49,7 +52,7 @@ def list_dataset(root: Path, dataset: DatasetParams, folder: Path, enough: int |
     """The pictures of a data set that is packed into `folder`, refused as `list_source` and `refuse_inside` do."""
     source = source_path(root, dataset)
     refuse_inside(source, folder, dataset)
-    return list_source(source, enough)
+    return list_source(source, enough, None if dataset.classes is None else root / dataset.classes)
 
 
 def source_path(root: Path, dataset: DatasetParams) -> Path:
