@@ -1,5 +1,6 @@
-"""The initialised network, from which epoch 1 starts (section 3.2: "sampled from a Gaussian distribution").
+"""The network from which epoch 1 starts: random (section 3.2: "sampled from a Gaussian distribution"), or given.
 
+reads   a file of weights, if `init.weights` names one; DVC knows its sha256 alone
 writes  epochs/0000/checkpoint.pt   the network, and {} for the optimizer, which has made no step
 """
 
@@ -7,9 +8,10 @@ import torch
 
 from stages.artifacts.arrays import write_torch
 from stages.artifacts.checkpoints import build
+from stages.artifacts.weights import read_weights, refuse_other_model
 from stages.artifacts.writing import make_folder
 from stages.method.networks import initialise
-from stages.parameters.model import InitKeys
+from stages.parameters.init import InitKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
@@ -17,9 +19,20 @@ REVISION = 2
 
 
 def init(job: Job[InitKeys]) -> None:
-    """Writes a network whose weights are drawn from the stage's random state."""
+    """Writes a network whose weights are drawn from the stage's random state, or are those of a file.
+
+    Raises:
+        Refusal: the file is missing, another than it was, or of another network.
+    """
     network = build(job.params.model)
-    initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
+    given = job.params.init
+    if given.weights is None:
+        initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
+    else:
+        source = job.root / given.weights
+        found = read_weights(source, given.sha256)
+        refuse_other_model(source, found.model, job.params.model)
+        network.load_state_dict(found.state)
     path = job.output("checkpoint")
     make_folder(path.parent)
     write_torch(path, {"network": network.state_dict(), "optimizer": {}})

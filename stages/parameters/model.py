@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.parameters.types import Bool, Float, Int, Section, Seed
+from stages.parameters.types import Bool, Float, Int, Section
 
 
 class ModelParams(Section):
@@ -20,13 +20,6 @@ class ModelParams(Section):
     """Side in pixels of the square crops that the network sees (224 in the paper)."""
     width: Annotated[Float, Field(gt=0, le=4)]
     """Factor on the number of channels of each layer (1 in the paper)."""
-
-
-class InitKeys(Section):
-    """What `init` depends on."""
-
-    model: ModelParams
-    seed: Seed
 
 
 class ModelKeys(Section):

@@ -2,12 +2,14 @@
 
 from stages.dag.names import CHECKPOINT
 from stages.dag.stage import Stage, Write
-from stages.parameters.model import InitKeys
+from stages.parameters.init import InitKeys
 
 STAGE = Stage(
     "init",
-    "the initialised network",
+    "the network that the first epoch starts from",
     place="start",
-    writes={"checkpoint": Write(f"epochs/0000/{CHECKPOINT}", "large")},
+    # It stays until another is whole: the file of weights that it was made from may be gone by then.
+    writes={"checkpoint": Write(f"epochs/0000/{CHECKPOINT}", "persistent")},
     keys=InitKeys,
+    untracked=("init.weights",),
 )
