@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install run test test-all learn bench bench-quick check format lock clean
+.PHONY: help install run test test-all learn proof bench bench-quick check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test-all: install  ## all tests: kills, DVC edits, the command line as a user ha
 
 learn: install  ## proof that the demo learns: three seeds, controls, the table of docs/results.md
 	python benchmarks/learn.py
+
+proof: install  ## proof that section 4's evaluations tell trained from random: the table of docs/evaluation.md
+	python benchmarks/evaluation.py
 
 bench: install  ## speed, memory and the price of persistence, the table of docs/performance.md; over an hour
 	python benchmarks/bench.py

@@ -17,6 +17,7 @@ from pipeline.preparing import Request
 from pipeline.recording.engine import Engine
 from pipeline.run import run
 from pipeline.settings import Settings
+from stages.dag.data import dataset_nodes
 from stages.dag.graph import epoch_nodes, start_nodes
 
 STAGE_BAR = 0.1
@@ -53,10 +54,10 @@ class Tiny:
         self.planning = self.project.command("python", "-m", "pipeline", "plan")
         self.params = Settings(self.project.root).resolve("demo")
         started = time.perf_counter()
-        self.engine = Engine(self.project.root, "demo", "demo", self.project.report)
+        self.engine = Engine(self.project.root, "demo", self.project.report)
         self.engine.__enter__()
         self.opening = time.perf_counter() - started
-        self.engine.pack(self.params.dataset)
+        self.engine.provide(dataset_nodes(self.params.pictures))
         self.engine.execute(start_nodes(self.params), self.params)
         self.done = 0
         self.next_epoch()

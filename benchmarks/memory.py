@@ -19,8 +19,8 @@ from sizes import paper
 from pipeline.recording.planning import write_dataset
 from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.tables import write_parquet
+from stages.dag.data import dataset_nodes
 from stages.dag.folders import dataset_folder
-from stages.dag.graph import dataset_nodes
 from stages.parameters.run import RunParams
 from stages.runtime.job import load_dataset_params
 

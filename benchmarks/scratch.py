@@ -25,10 +25,11 @@ from pipeline.settings import Settings
 from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.run_params import load_run_params
 from stages.artifacts.tables import write_parquet
+from stages.dag.data import dataset_nodes
 from stages.dag.folders import run_folder
-from stages.dag.graph import dataset_nodes, epoch_nodes, start_nodes
+from stages.dag.graph import epoch_nodes, start_nodes
 from stages.parameters.run import RunParams
-from stages.runtime.job import dataset_job, load_dataset_params, run_job
+from stages.runtime.job import data_job, load_dataset_params, run_job
 from stages.runtime.report import Reporter
 from stages.runtime.runner import execute
 
@@ -72,8 +73,8 @@ class Project:
         self.put(**{f"runs__{name}": overrides})
         plan(self.root, Request(name), self.report)
         params = Settings(self.root).resolve(name)
-        with Engine(self.root, name, params.dataset.name, self.report) as engine:
-            engine.pack(params.dataset)
+        with Engine(self.root, name, self.report) as engine:
+            engine.provide(dataset_nodes(params.pictures))
             engine.execute(start_nodes(params), params)
         return load_run_params(self.root / run_folder(params.run))
 
@@ -96,7 +97,7 @@ class Project:
         self.forget(node)
         function = importlib.import_module("stages.pack").pack
         started = time.perf_counter()
-        execute(function, dataset_job(self.root, node, self.report), None)
+        execute(function, data_job(self.root, node, self.report), None)
         assert params.name == dataset
         return time.perf_counter() - started
 
@@ -115,7 +116,7 @@ class Project:
         for lock in (*folder.glob("dvc.lock*"), *folder.glob(".dvc.lock*")):
             lock.unlink()
         started = time.perf_counter()
-        with Engine(self.root, params.run, params.dataset.name, self.report) as engine:
+        with Engine(self.root, params.run, self.report) as engine:
             count = engine.execute(nodes, params)
         assert count == len(nodes)
         return time.perf_counter() - started

@@ -66,10 +66,10 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     if epoch and clustered_epoch(params, epoch + 1) == epoch:
         # Its first epochs train on what their parent's would have.
         files |= _files(root, parent, epoch, [PSEUDOLABELS])
-    if _shape(params) != _shape(parent):
+    if _shape(params) != _shape(parent) or params.dataset is None:
         raise Refusal(f"--set: a branch keeps the network and the data set of {source}; make a new run for others")
     refuse_links(root, params)
-    refuse_read_only(root, name, params=True)
+    refuse_read_only(root, [run_folder(name)], params=True)
     check_counts(params, image_count(Source(root, params.dataset)))
     with only_writer(root / run_folder(name), f"run {name}"):
         target = root / epoch_folder(name, epoch)
@@ -114,7 +114,7 @@ def _shape(params: RunParams) -> tuple[object, ...]:
     model = params.model
     # A residual network ends in an average, so its weights fit any input.
     side = None if isinstance(ARCHITECTURES[model.architecture], ResidualNetwork) else model.input
-    return model.architecture, model.sobel, model.width, side, params.dataset.name
+    return model.architecture, model.sobel, model.width, side, params.dataset and params.dataset.name
 
 
 def _files(root: Path, parent: RunParams, epoch: int, clustering: list[str]) -> dict[str, Path]:
@@ -151,8 +151,8 @@ def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
 def _differing(parent: RunParams, root: Mapping[str, Any]) -> dict[str, Any]:
     """The parent's parameters that are not the defaults of all runs; what its method does not use is left out."""
     found: dict[str, Any] = {}
-    if root.get("dataset") != parent.dataset.name:
-        found["dataset"] = parent.dataset.name
+    if root.get("dataset") != parent.pictures.name:
+        found["dataset"] = parent.pictures.name
     for key, value in flat(as_values(parent)).items():
         section, _, last = key.rpartition(".")
         if value is None or key.split(".")[0] in ("run", "revision", "branch", "dataset", "epochs"):

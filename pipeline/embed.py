@@ -60,7 +60,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter, epoch
     embedder = Embedder(files, epoch, report)
 
     def read(entry: Entry) -> tuple[Entry, NDArray[np.uint8] | str]:
-        _, picture = read_picture(entry, params.dataset.size)
+        _, picture = read_picture(entry, params.pictures.size)
         return entry, picture if isinstance(picture, str) else embedder.crop(picture)
 
     loaded = prefetch(read, listing.entries, params.workers)

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from pipeline.recording.dvc_yaml import render, stage_entry
-from pipeline.recording.inspector import Inspector, final_is_current
+from pipeline.recording.inspector import Inspector
+from pipeline.recording.recorded_files import final_is_current
 from stages.artifacts.records import recorded_stages
 from stages.artifacts.writing import make_folder, remove, write_bytes
 from stages.dag.epochs import epochs_with, spans
@@ -66,7 +67,7 @@ def _give_to_final(root: Path, params: RunParams) -> list[Node]:
                 os.rename(root / source / Path(out.path).name, root / out.path)
         lock = {"schema": "2.0", "stages": {n.stage: _moved(recorded[n.stage], source, target) for n in taken}}
         write_bytes(root / target / LOCK, yaml.safe_dump(lock, sort_keys=False).encode())
-        entries = {node.stage: stage_entry(node, params.dataset.name) for node in taken}
+        entries = {node.stage: stage_entry(node) for node in taken}
         write_bytes(root / target / PLAN, render(target, entries).encode())
     return taken
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from stages.artifacts.writing import existing
-from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.data import data_nodes
+from stages.dag.folders import IMAGES, RUNS, SETS, run_folder
 from stages.dag.names import TIMINGS
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
@@ -28,15 +30,14 @@ def other_threads(root: Path, params: RunParams) -> str | None:
     )
 
 
+def folders_of(params: RunParams) -> list[str]:
+    """The folders of a run and of all data that it and its evaluations read."""
+    return [run_folder(params.run), *dict.fromkeys(node.folder for node in data_nodes(params))]
+
+
 def refuse_links(root: Path, params: RunParams) -> None:
     """DVC does not look for a dvc.yaml below a link."""
-    for name in (
-        "data",
-        "data/runs",
-        "data/images",
-        run_folder(params.run),
-        dataset_folder(params.dataset.name),
-    ):
+    for name in ("data", RUNS, IMAGES, SETS, *folders_of(params)):
         if (root / name).is_symlink():
             raise Refusal(
                 f"{name} is a link, and DVC follows none: to keep data on another disk, clone the project "
@@ -44,15 +45,14 @@ def refuse_links(root: Path, params: RunParams) -> None:
             )
 
 
-def refuse_read_only(root: Path, run: str, dataset: str | None = None, *, params: bool = False) -> None:
+def refuse_read_only(root: Path, folders: Iterable[str], *, params: bool = False) -> None:
     """Refuses to begin work in a project where this user may not write.
 
     Args:
-        dataset: the data set that may be packed.
+        folders: those of the run and its data.
         params: whether params.yaml is to be changed.
     """
-    folders = [".dvc/tmp", ".dvc/cache", "data", run_folder(run)]
-    for name in [*folders, *([dataset_folder(dataset)] if dataset else []), *(["."] if params else [])]:
+    for name in [".dvc/tmp", ".dvc/cache", "data", *folders, *(["."] if params else [])]:
         refuse_unwritable(root / name)
 
 

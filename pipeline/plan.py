@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.ending import end_earlier
-from pipeline.preparing import Request, prepare
-from pipeline.recording.planning import Planned, write_dataset, write_run
+from pipeline.preparing import Request, baseline_of, prepare
+from pipeline.recording.planning import Planned, write_data, write_evaluations, write_run
 from stages.dag.folders import run_folder
+from stages.dag.graph import root_nodes
 from stages.runtime.locks import only_writer
 from stages.runtime.report import Reporter
 
 
 def plan(root: Path, request: Request, report: Reporter) -> Planned:
-    """Saves what is asked for in params.yaml and writes the dvc.yaml files of the data set and the run.
+    """Saves what is asked for in params.yaml and writes the dvc.yaml files of the run, its data and its evaluations.
+
+    With the demo its baseline is planned too, beside which the root's stage shows it.
 
     Raises:
         Refusal: the request is not valid, or another process writes the run; no file is changed then.
@@ -25,5 +28,8 @@ def plan(root: Path, request: Request, report: Reporter) -> Planned:
         prepared.settings.save()
         if ended := end_earlier(root, prepared.params):
             report.say(ended)
-        write_dataset(root, prepared.params.dataset)
-        return write_run(root, prepared.params)
+        write_data(root, prepared.params)
+        planned = write_run(root, prepared.params) + write_evaluations(root, prepared.params)
+    if root_nodes(prepared.params) and prepared.params.evaluations:
+        planned += plan(root, baseline_of(prepared.params), report)
+    return planned

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.drift import Source, adopted_path, drift, image_count, same_source
-from pipeline.machine import refuse_links, refuse_read_only
+from pipeline.evaluation_data import with_data
+from pipeline.machine import folders_of, refuse_links, refuse_read_only
 from pipeline.presets import Looked, describe, fit_values, look, run_values
 from pipeline.recomputing import refuse_pruned, refuse_recomputing, refuse_repacking
 from pipeline.recording.inspector import NodeStatus, of_run
@@ -15,9 +16,13 @@ from pipeline.recording.planning import refuse_other_plan
 from pipeline.retention.policy import describe as describe_policy
 from pipeline.retention.space import space
 from pipeline.settings import Settings
+from pipeline.starting import Start, refuse_other_start, refuse_weights, start
+from stages.dag.data import datasets
 from stages.dag.epochs import own_epochs
 from stages.dag.folders import dataset_folder
+from stages.dag.graph import BASELINE
 from stages.errors import Refusal
+from stages.method.architectures import ARCHITECTURES
 from stages.parameters.checks import check_counts
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.named import no_run, refuse_name
@@ -39,14 +44,22 @@ class Request:
     sets: list[str] = field(default_factory=list)
     yes: bool = False
     dataset: str | None = None
+    weights: str | None = None
+    evaluations: list[str] = field(default_factory=list)
+
+
+def baseline_of(params: RunParams) -> Request:
+    """The demo's baseline, evaluated as the demo is."""
+    return Request(BASELINE, evaluations=[evaluation.name for evaluation in params.evaluations])
 
 
 @dataclass
 class New:
-    """The pictures of a new run: what was seen of them, and their listing where they are not packed yet."""
+    """A new run: what was seen of its pictures, their listing where they are not packed yet, and its given weights."""
 
-    looked: Looked
+    looked: Looked | None = None
     listing: Listing | None = None
+    start: Start | None = None
 
 
 @dataclass
@@ -67,29 +80,36 @@ def prepare(root: Path, request: Request) -> Prepared:
     """
     settings = Settings(root)
     new = _enter(settings, root, request)
-    params = settings.resolve(request.run)
+    params, absent = with_data(root, settings.resolve(request.run))
     refuse_links(root, params)
-    refuse_read_only(root, params.run, params.dataset.name, params=settings.changed)
-    source = Source(root, params.dataset)
-    if new is not None:
-        source.listing = new.listing or source.listing
-    count = image_count(source)
-    check_counts(params, count)
+    refuse_read_only(root, folders_of(params), params=settings.changed)
+    source = Source(root, params.dataset) if params.dataset else None
+    count = 0
+    if source is not None:
+        if new is not None and new.listing is not None:
+            source.listing = new.listing
+        count = image_count(source)
+        check_counts(params, count)
     refuse_other_plan(root, params)
     states = of_run(root, params, settings.content)
     refuse_pruned(root, params, states)
-    if any(status.node.stage == "pack" and status.state == "stale" for status in states):
-        # Other runs may have theirs from the same data set.
-        refuse_repacking(root, params.dataset, yes=request.yes, besides=params.run)
+    stale = {status.node.folder for status in states if status.node.stage == "pack" and status.state == "stale"}
+    for dataset in datasets(params):
+        if dataset_folder(dataset.name) in stale:
+            # Other runs may have theirs from the same data set.
+            besides = params.run if dataset == params.dataset else None
+            refuse_repacking(root, dataset, yes=request.yes, besides=besides)
+    refuse_weights(root, params, states)
     needed = space(root, params, count, states)
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
-        describe(params, new.looked) if new is not None else None,
-        f"run {params.run}: {plural(count, 'picture')}, {_epochs_left(states, params)} of "
-        f"{plural(params.epochs, 'epoch')} to compute; needs about {size(needed.needed * 1e9)}, "
+        describe(params, new.looked) if new is not None and new.looked is not None else None,
+        new.start.told(params.run) if new is not None and new.start is not None else None,
+        f"run {params.run}: {_to_compute(states, params, count)}; needs about {size(needed.needed * 1e9)}, "
         f"{size(needed.free * 1e9)} are free"
         + (f"; {describe_policy(params.retain)}" if params.retain.last is not None else ""),
-        drift(source),
+        drift(source) if source else None,
+        *(f"evaluation {name} is left out: {why}" for name, why in absent.items()),
     ]
     return Prepared(settings, params, states, [line for line in told if line])
 
@@ -102,16 +122,23 @@ def _enter(settings: Settings, root: Path, request: Request) -> New | None:
         new = _adopt(settings, root, request)
     elif request.dataset is not None:
         new = _adopt_packed(settings, root, request, request.dataset)
+    elif request.weights is not None and request.epochs == 0 and request.run not in settings.runs():
+        new = _without_pictures(settings, root, request)
     elif request.preset != "fit":
         raise Refusal(
             f"--preset {request.preset}: it fits a new run to its pictures; add --images FOLDER or --dataset NAME"
         )
     elif request.run not in settings.runs():
         raise no_run(request.run, settings.runs())
+    if request.weights is not None and new is None:
+        moved = refuse_other_start(root, settings.resolve(request.run), request.weights)
+        if moved is not None:
+            settings.put(f"runs.{request.run}.init.weights", moved)
     for assignment in request.sets:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
+    settings.add_evaluations(request.run, request.evaluations)
     return new
 
 
@@ -132,10 +159,12 @@ def _adopt(settings: Settings, root: Path, request: Request) -> New | None:
     probe = DatasetParams(name=name, path=adopted_path(root, images), size=8)
     listing = list_dataset(root, probe, root / dataset_folder(name))
     looked = look(listing)
-    overrides, dataset = fit_values(looked, request.preset, _device(settings, request))
+    begun = _start(root, request, f"--images {shlex.quote(str(images))}")
+    network = begun.model if begun else None
+    overrides, dataset = fit_values(looked, request.preset, _device(settings, request), network)
     settings.put(f"datasets.{name}", {"path": probe.path, **dataset})
-    settings.put(f"runs.{name}", {"dataset": name, **overrides})
-    return New(looked, listing)
+    settings.put(f"runs.{name}", {"dataset": name, **overrides, **(begun.values if begun else {})})
+    return New(looked, listing, begun)
 
 
 def _adopt_packed(settings: Settings, root: Path, request: Request, dataset: str) -> New | None:
@@ -155,11 +184,32 @@ def _adopt_packed(settings: Settings, root: Path, request: Request, dataset: str
             f"--dataset {dataset}: there is no such data set (known: {', '.join(map(str, known))}); new pictures are "
             f"given by --images FOLDER"
         )
-    params = resolve_dataset(known[dataset], dataset)
+    params = resolve_dataset(settings.content, dataset)
     count = image_count(Source(root, params))
-    overrides = run_values(count, params.size, request.preset, _device(settings, request))
-    settings.put(f"runs.{name}", {"dataset": dataset, **overrides})
-    return New(Looked(count, count, params.size))
+    begun = _start(root, request, f"--dataset {dataset}")
+    network = begun.model if begun else None
+    overrides = run_values(count, params.size, request.preset, _device(settings, request), network)
+    settings.put(f"runs.{name}", {"dataset": dataset, **overrides, **(begun.values if begun else {})})
+    return New(Looked(count, count, params.size), start=begun)
+
+
+def _without_pictures(settings: Settings, root: Path, request: Request) -> New:
+    """Enters a new run of given weights alone, which is there to be evaluated, into the settings."""
+    begun = _start(root, request, "")
+    assert begun is not None
+    features = ARCHITECTURES[begun.model.architecture].features(begun.model.width)
+    network = {"model": begun.model.model_dump(), "whiten": {"dim": min(256, features)}}
+    settings.put(f"runs.{request.run}", {"dataset": None, "epochs": 0, **network, **begun.values})
+    return New(start=begun)
+
+
+def _start(root: Path, request: Request, pictures: str) -> Start | None:
+    """The weights that a new run begins with."""
+    if request.weights is None:
+        return None
+    words = ["python -m pipeline run --run", request.run, pictures]
+    words.append("" if request.epochs is None else f"--epochs {request.epochs}")
+    return start(root, request.weights, " ".join(filter(None, words)))
 
 
 def _device(settings: Settings, request: Request) -> str:
@@ -172,6 +222,9 @@ def _device(settings: Settings, request: Request) -> str:
     return device
 
 
-def _epochs_left(states: list[NodeStatus], params: RunParams) -> int:
+def _to_compute(states: list[NodeStatus], params: RunParams, pictures: int) -> str:
+    if params.dataset is None:
+        return "a network without pictures of its own, to be evaluated"
     unfinished = {s.node.epoch for s in states if s.state != "done" and s.node.in_epoch}
-    return len(unfinished & set(own_epochs(params)))
+    left = len(unfinished & set(own_epochs(params)))
+    return f"{plural(pictures, 'picture')}, {left} of {plural(params.epochs, 'epoch')} to compute"

@@ -44,7 +44,7 @@ def prune(root: Path, run_name: str, sets: list[str], dry: bool, report: Reporte
     refuse_recomputing(root, params, states, yes=False)
     if dry:
         return _finished(Retention(root, params), states).would_free()
-    with Engine(root, run_name, params.dataset.name, report) as engine:
+    with Engine(root, run_name, report) as engine:
         settings.save()
         half = half_pruned_epochs(root, params)
         if half:

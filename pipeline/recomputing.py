@@ -80,8 +80,8 @@ def _packing_tells(root: Path, params: RunParams, states: list[NodeStatus]) -> b
     Packed pictures that are missing, another path to the same files, a newer program: what comes out is compared with
     what the epochs were made from once it is packed.
     """
-    pictures = [status for status in states if status.node.run is None]
-    if all(status.state == "done" for status in pictures):
+    pictures = _of_pictures(params, states)
+    if params.dataset is None or all(status.state == "done" for status in pictures):
         return False
     made = {out.path for status in pictures for out in status.node.outs.values()}
     gone = {f"{path} changed" for path in made if not (root / path).exists()}
@@ -94,15 +94,19 @@ def _packing_tells(root: Path, params: RunParams, states: list[NodeStatus]) -> b
     return not others and _repacked(root, params.dataset) is None
 
 
+def _of_pictures(params: RunParams, states: list[NodeStatus]) -> list[NodeStatus]:
+    """The states of the stages of the run's own data set."""
+    folder = dataset_folder(params.dataset.name) if params.dataset else None
+    return [status for status in states if status.node.folder == folder]
+
+
 def _keeping(root: Path, params: RunParams, states: list[NodeStatus], epoch: int) -> str:
     """How the epochs up to one are kept, where anything can keep them."""
-    if any(status.node.run is None and status.state != "done" for status in states) or any(
-        status.why.startswith(f"{dataset_folder(params.dataset.name)}/") and not status.inherited for status in states
+    pictures = params.pictures
+    if any(status.state != "done" for status in _of_pictures(params, states)) or any(
+        status.why.startswith(f"{dataset_folder(pictures.name)}/") and not status.inherited for status in states
     ):
-        return (
-            f", or start another run on these pictures: `python -m pipeline run --run NAME --images "
-            f"{params.dataset.path}`"
-        )
+        return f", or start another run on these pictures: `python -m pipeline run --run NAME --images {pictures.path}`"
     epoch = max(params.start, epoch)
     if not (root / epoch_folder(params.run, epoch) / CHECKPOINT).exists():
         return ""
@@ -123,7 +127,7 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool, besides: 
     for folder in sorted(root.glob("data/runs/*")):
         epochs = epochs_with(folder, METRICS)
         params = _params_of(folder) if epochs and folder.name != besides else None
-        if params is not None and params.dataset.name == dataset.name:
+        if params is not None and params.dataset and params.dataset.name == dataset.name:
             hours = recorded_hours(root, folder.name, epochs)
             # What a branch starts from belongs to its former pictures.
             lost = " and lost, being of a branch" if params.branch else ""
@@ -144,7 +148,7 @@ def _repacked(root: Path, dataset: DatasetParams) -> str | None:
     entry = next((values[key] for values in recorded if key in values), None)
     try:
         if entry is not None:
-            before = resolve_dataset(entry, dataset.name).model_dump()
+            before = resolve_dataset({"datasets": {dataset.name: entry}}, dataset.name).model_dump()
             edited = [name for name, value in dataset.model_dump().items() if value != before[name]]
             # Pictures that have moved are told by their content.
             if edited and (edited != ["path"] or dataset.generate is not None):

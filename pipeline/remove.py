@@ -44,7 +44,7 @@ def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str |
     if not yes:
         gone = " and ".join(str(path.relative_to(root)) for path in doomed)
         raise Refusal(f"this deletes {gone} for good: add --yes")
-    refuse_read_only(root, name, dataset, params=True)
+    refuse_read_only(root, [str(path.relative_to(root)) for path in doomed], params=True)
     for path in filter(Path.exists, doomed):
         # Before the first file goes: half a run would be left.
         for place, _, _ in os.walk(path, onerror=_raised):

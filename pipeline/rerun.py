@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.machine import refuse_read_only, refuse_unwritable
+from pipeline.evaluation_data import with_data
+from pipeline.machine import folders_of, refuse_read_only, refuse_unwritable
 from pipeline.recomputing import refuse_repacking
 from pipeline.recording.inspector import nodes_on_disk
 from pipeline.recording.planning import write_dataset, write_run
 from pipeline.settings import Settings
-from stages.artifacts.run_params import load_run_params
+from stages.artifacts.run_params import load_run_params, with_evaluations
+from stages.dag.data import dataset_nodes
+from stages.dag.declared import declared
 from stages.dag.epochs import own_epochs, spans
-from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.folders import dataset_folder, evaluation_folder, run_folder, set_folder
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.parameters.differences import changes
@@ -24,9 +27,10 @@ from stages.words import plural
 def rerun(
     root: Path, run_name: str, stage: str, epoch: str | None, follow: bool, report: Reporter, *, yes: bool = False
 ) -> None:
-    """Runs one stage of a run, or of its data set, again.
+    """Runs one stage of a run, or of its data, again.
 
     Args:
+        stage: its name, or in its place that of an evaluation or of an evaluation set.
         epoch: number of its epoch, or "final"; None for a stage outside of epochs.
         follow: whether to run then what depends on it, too.
         yes: for `pack`: whether to pack although recorded epochs would have to be computed again.
@@ -36,29 +40,40 @@ def rerun(
     """
     from pipeline.recording.engine import Engine
 
-    params = load_run_params(root / run_folder(run_name))
+    params, _ = with_data(root, with_evaluations(root, load_run_params(root / run_folder(run_name))))
     _refuse_edits(root, params)
-    refuse_read_only(root, run_name, params.dataset.name)
+    refuse_read_only(root, folders_of(params))
     nodes = nodes_on_disk(root, params)
     if pruned := [node for node in nodes if node.stage == PRUNED and epoch and _is_epoch(node.folder, epoch)]:
         kept = ", ".join(sorted(Path(out.path).name for out in pruned[0].outs.values()))
         raise Refusal(f"epoch {pruned[0].epoch} of run {run_name} is pruned and keeps {kept}: no stage can run there")
     chosen = [node for node in nodes if node.stage == stage and _is_epoch(node.folder, epoch)]
+    if (name := evaluation_folder(run_name, stage)) in (node.folder for node in nodes):
+        chosen = [node for node in nodes if node.folder == name]
+    elif not chosen:
+        chosen = [node for node in nodes if node.folder == set_folder(stage)][-1:]
+    elif all(node.run is None for node in chosen) and declared()[stage].place != "evaluation set":
+        # The run's own data set comes first.
+        chosen = chosen[:1]
     if not chosen:
         have = f"final or {spans(own_epochs(params))}" if own_epochs(params) else "final"
         stages = ", ".join(dict.fromkeys(node.stage for node in nodes if node.stage != PRUNED))
         where = f" in epoch {epoch}" if epoch else ""
         raise Refusal(f"run {run_name} has no stage {stage}{where}; stages: {stages}; epochs: {have}")
     if len(chosen) > 1:
+        if chosen[0].epoch is None:
+            names = ", ".join(Path(node.folder).name for node in chosen)
+            raise Refusal(f"stage {stage} is in several folders: give in its place one of {names}")
         raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
     if stage == "pack":
-        refuse_repacking(root, load_dataset_params(root, params.dataset.name), yes=yes)
-    with Engine(root, run_name, params.dataset.name, report) as engine:
-        if stage in ("generate", "pack"):
-            count = engine.pack(params.dataset, force=stage)
+        refuse_repacking(root, load_dataset_params(root, Path(chosen[0].folder).name), yes=yes)
+    with Engine(root, run_name, report) as engine:
+        if chosen[0].run is None:
+            count = engine.provide([node for node in nodes if node.folder == chosen[0].folder], force=stage)
         else:
             count = engine.execute(chosen, params, {chosen[0].id})
         if follow:
+            count += engine.provide([node for node in nodes if node.run is None])
             later = nodes[nodes.index(chosen[0]) + 1 :]
             count += engine.execute([node for node in later if node.run], params)
             # What was missing may be made by now: then nothing is unfinished.
@@ -97,6 +112,6 @@ def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False)
     refuse_unwritable(root / dataset_folder(dataset))
     refuse_repacking(root, params, yes=yes)
     write_dataset(root, params)
-    with Engine(root, None, dataset, report) as engine:
-        engine.pack(params, force="pack")
+    with Engine(root, None, report) as engine:
+        engine.provide(dataset_nodes(params), force="pack")
     report.say(f"data set {dataset} is packed again")

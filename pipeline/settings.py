@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
@@ -33,8 +34,14 @@ class _Representer(RoundTripRepresenter):
     """One of our own: representers are registered with the class, and DVC writes its locks with ruamel's."""
 
 
-def _yaml() -> YAML:
+_INDENTED_LIST = re.compile(r"^( *)[^\s#].*:.*\n\1 +- ", re.MULTILINE)
+
+
+def _yaml(text: str = "") -> YAML:
+    """A parser that keeps comments; it writes lists below their keys or further in, as `text` does."""
     found = YAML()
+    if _INDENTED_LIST.search(text):
+        found.indent(mapping=2, sequence=4, offset=2)
     found.preserve_quotes = True
     # A line that people wrote, however long, stays one.
     found.width = sys.maxsize
@@ -51,6 +58,8 @@ def _float(representer: Any, value: float) -> Any:
 
 # 1e-05 without a point is text to YAML 1.1 readers: floats are written so that all agree.
 _Representer.add_representer(float, _float)
+# Otherwise nothing is written, which within braces looks like a mistake.
+_Representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
 
 
 _NONE: Any = object()
@@ -90,10 +99,11 @@ class Settings:
         runs = self.content.get("runs")
         return [str(name) for name in runs] if isinstance(runs, Mapping) else []
 
-    def dataset_of(self, run: str) -> str:
-        """The name of a run's data set, its own or the one of all."""
+    def dataset_of(self, run: str) -> str | None:
+        """The name of a run's data set, its own or the one of all; None for a run without pictures."""
         own = _found(self.content, f"runs.{run}.dataset")
-        return str(self.content.get("dataset") if own is _NONE else own)
+        found = self.content.get("dataset") if own is _NONE else own
+        return None if found is None else str(found)
 
     def datasets(self) -> Mapping[str, Any]:
         found = self.content.get("datasets")
@@ -103,6 +113,13 @@ class Settings:
         """Sets a dotted key, making the sections on the way."""
         self._edits.append((key, value))
         self._put(key, value)
+
+    def add_evaluations(self, run: str, names: list[str]) -> None:
+        """Adds those that a run does not name yet to its evaluations."""
+        found = _found(self.content, f"runs.{run}.evaluations")
+        before = list(found) if isinstance(found, list) else []
+        if new := [name for name in names if name not in before]:
+            self.put(f"runs.{run}.evaluations", [*before, *new])
 
     def drop(self, section: str, name: str) -> None:
         """Drops an entry of `runs` or `datasets`."""
@@ -177,7 +194,7 @@ class Settings:
     def _dumped(self) -> str:
         """The text to write, whose values every reader in use takes for those that are meant."""
         buffer = io.StringIO()
-        _yaml().dump(self.content, buffer)
+        _yaml(self.text).dump(self.content, buffer)
         text, meant = buffer.getvalue(), _plain(self.content)
         try:
             text.encode()
@@ -226,6 +243,10 @@ def _written(value: Any) -> Any:
     """A value as the file writes it: a text in quotes where any reader needs them, a flat section on one line."""
     if isinstance(value, str):
         return DoubleQuotedScalarString(value) if needs_quotes(value) else value
+    if isinstance(value, list):
+        listed = CommentedSeq(map(_written, value))
+        listed.fa.set_flow_style()
+        return listed
     if not isinstance(value, Mapping):
         return value
     found = CommentedMap({_written(key): _written(inner) for key, inner in value.items()})

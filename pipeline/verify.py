@@ -11,7 +11,7 @@ from pipeline.recording.hashes import md5
 from pipeline.recording.inspector import nodes_on_disk
 from stages.artifacts.records import readable_lock, recorded_stages
 from stages.artifacts.remedies import remedy
-from stages.artifacts.run_params import load_run_params
+from stages.artifacts.run_params import load_run_params, with_evaluations
 from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.names import BRANCH, CHECKPOINT, LOCK
 from stages.dag.nodes import PRUNED
@@ -29,7 +29,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
     Raises:
         Refusal: the run has not begun.
     """
-    params = load_run_params(root / run_folder(run))
+    params = with_evaluations(root, load_run_params(root / run_folder(run)))
     wrong = []
     count = 0
     nodes = nodes_on_disk(root, params)

@@ -36,8 +36,9 @@ def resolve(job: Job[ResolveKeys]) -> None:
             would compute a pruned epoch again.
     """
     params = job.params.run
-    packed = load_json(job.input("pack"))
-    check_counts(params, packed["images"], packed["labelled"])
+    if job.reads("pack"):
+        packed = load_json(job.input("pack"))
+        check_counts(params, packed["images"], packed["labelled"])
     for difference in _differences(job, params):
         raise Refusal(
             f"{difference}: `python -m pipeline plan --run {params.run}`, then again; a stage cannot "

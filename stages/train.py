@@ -6,12 +6,11 @@ writes  trained/checkpoint.pt   network and optimizer
 """
 
 import math
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,11 +29,9 @@ from stages.runtime.devices import device_of
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
 from stages.runtime.runner import run_stage
+from stages.runtime.save_points import SavePoints
 
 REVISION = 2
-
-SAVE_SECONDS = 300.0
-"""Seconds between two save points, which a kill loses at most; they do not change what is computed."""
 
 CHECK_EVERY = 20
 """Steps between two checks of the losses. A check reads them from the device, which makes a GPU wait."""
@@ -71,7 +68,8 @@ def train(job: Job[TrainKeys]) -> None:
         device=device,
     )
     restore(learner.network, before["network"], job.input("network"))
-    losses, correct, done = _resume(job, learner, len(steps))
+    points = SavePoints(job)
+    losses, correct, done = _resume(job, points, learner, len(steps))
 
     def load_batch(step: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         pictures = [_augmented(images, crops, i, draws[i], params.model.input) for i in range(*step)]
@@ -79,7 +77,6 @@ def train(job: Job[TrainKeys]) -> None:
 
     rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
     loaded = prefetch(load_batch, steps[done:], job.workers)
-    saved = time.monotonic()
     todo = job.progress(loaded, sum(b - a for a, b in steps[done:]), lambda batch: len(batch[1]))
     for i, (pictures, targets) in enumerate(todo, start=done):
         loss, right = train_step(learner, pictures, targets, rates[i], params.precision)
@@ -87,9 +84,7 @@ def train(job: Job[TrainKeys]) -> None:
         correct.append(right)
         if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
             losses, correct = _looked_at(losses, correct, job.epoch, rates)
-            if time.monotonic() - saved > SAVE_SECONDS:
-                _save(job, learner, losses, correct)
-                saved = time.monotonic()
+            points.offer(partial(_state, learner, losses, correct))
 
     folder = job.output("trained")
     make_folder(folder)
@@ -132,31 +127,20 @@ def _looked_at(losses: list[Any], correct: list[Any], epoch: int, rates: list[fl
     return values, [int(right) for right in correct]
 
 
-def _save(job: Job[TrainKeys], learner: Learner, losses: list[float], correct: list[int]) -> None:
-    state = {
-        "learner": learner.state(),
-        "losses": losses,
-        "correct": correct,
-        "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-    write_torch(job.partial.path / "savepoint.pt", state)
+def _state(learner: Learner, losses: list[float], correct: list[int]) -> dict[str, Any]:
+    return {"learner": learner.state(), "losses": losses, "correct": correct}
 
 
-def _resume(job: Job[TrainKeys], learner: Learner, steps: int) -> tuple[list[Any], list[Any], int]:
+def _resume(job: Job[TrainKeys], points: SavePoints, learner: Learner, steps: int) -> tuple[list[Any], list[Any], int]:
     """Restores the save point of an earlier attempt, if there is one.
 
     Returns:
         Losses and numbers of right predictions of the steps that are done, and how many these are.
     """
-    path = job.partial.path / "savepoint.pt"
-    if not path.exists():
+    state = points.load()
+    if state is None:
         return [], [], 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
     learner.load(state["learner"])
-    torch.set_rng_state(state["random"])
-    if state["random_cuda"]:
-        torch.cuda.set_rng_state_all(state["random_cuda"])
     done = len(state["losses"])
     job.say(f"goes on at iteration {done} of {steps}")
     return state["losses"], state["correct"], done

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluation_helpers import measured
 from projects import Project, small_project
 
 
@@ -34,4 +35,18 @@ def finished_copy(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project to change, up to date for DVC too."""
     target = tmp_path / "copy"
     shutil.copytree(finished.root, target, symlinks=True, ignore=shutil.ignore_patterns("tmp"))
+    return Project(target)
+
+
+@pytest.fixture(scope="session")
+def evaluated(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project, measured by every protocol, and its baseline. Read only: see `evaluated_copy`."""
+    return measured(finished, tmp_path_factory.mktemp("evaluated") / "project")
+
+
+@pytest.fixture
+def evaluated_copy(evaluated: Project, tmp_path: Path) -> Project:
+    """A copy of the measured project to change."""
+    target = tmp_path / "measured"
+    shutil.copytree(evaluated.root, target, symlinks=True, ignore=shutil.ignore_patterns("tmp"))
     return Project(target)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import looking
+from pipeline.cli import looking, measuring
 from pipeline.cli.options import Epochs, RunName, Sets, Yes, requested
 from pipeline.cli.terminal import (
     Shared,
@@ -114,7 +114,7 @@ def status(run: RunName = "demo", every: Annotated[bool, typer.Option(help="List
         typer.echo(f"next: {first.node.id} ({first.state}: {first.why}); `python -m pipeline run --run {run}`")
     else:
         typer.echo(f"run {run}: all {plural(len(states), 'stage')} are done")
-    if changed := drift(Source(here, params.dataset)):
+    if params.dataset and (changed := drift(Source(here, params.dataset))):
         typer.echo(changed)
 
 
@@ -218,6 +218,7 @@ def verify(run: RunName = "demo") -> None:
 
 
 app.add_typer(looking.app)
+app.add_typer(measuring.app)
 
 
 def main() -> None:

@@ -114,6 +114,25 @@ def embed(
 
 
 @app.command()
+def weights(
+    torchvision: Annotated[Path, typer.Option("--torchvision", help="The file to write: .pth, .pt or .safetensors.")],
+    run: RunName = "demo",
+    epoch: WholeEpoch = None,
+) -> None:
+    """Write a run's weights under torchvision's names, where torchvision has the network.
+
+    `model.safetensors` in the run's folder holds them under our names, and says itself what it is.
+
+    Example: `python -m pipeline weights --run mine --torchvision resnet50.pth`
+    """
+    from pipeline.weights import write_torchvision
+
+    here = opened(run)
+    with chosen(here, epoch) as when, reporter(run) as report:
+        report.say(write_torchvision(here, torchvision, when))
+
+
+@app.command()
 def nmi(
     run: RunName = "demo",
     a: Annotated[str | None, typer.Option("--a", help="One epoch.")] = None,

@@ -35,6 +35,14 @@ Images = Annotated[
 Dataset = Annotated[
     str | None, typer.Option("--dataset", help="Of a new run: a data set that is packed, such as another run's.")
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="What a new run begins with: a file of the authors, of torchvision or of a run; or torchvision:resnet50, "
+        "resnet18 or vgg16_bn, which is fetched.",
+    ),
+]
 Preset = Annotated[str, typer.Option("--preset", help="Values of a new run: fit (to its pictures) or paper.")]
 WholeEpoch = Annotated[
     str | None,
@@ -55,9 +63,10 @@ def requested(command: Callable[[Request, Reporter], None]) -> Callable[..., Non
         preset: Preset = "fit",
         yes: Yes = False,
         dataset: Dataset = None,
+        weights: Weights = None,
     ) -> None:
         with reporter(run) as report:
-            command(_request(run, epochs, images, set, preset, yes, dataset), report)
+            command(_request(run, epochs, images, set, preset, yes, dataset, weights), report)
 
     with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
     return with_options
@@ -71,6 +80,7 @@ def _request(
     preset: str,
     yes: bool,
     dataset: str | None,
+    weights: str | None,
 ) -> Request:
     from pipeline.preparing import Request
     from pipeline.presets import PRESETS
@@ -89,4 +99,4 @@ def _request(
         )
     if images and dataset is not None:
         raise Refusal("--images and --dataset: give new pictures, or the name of a data set that is packed")
-    return Request(run, epochs, images[0] if images else None, preset, sets or [], yes, dataset)
+    return Request(run, epochs, images[0] if images else None, preset, sets or [], yes, dataset, weights)

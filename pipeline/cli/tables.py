@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -10,10 +12,12 @@ from rich.text import Text
 
 from pipeline.recording.inspector import NodeStatus
 from stages.dag.nodes import PRUNED
+from stages.parameters.evaluation import Evaluation
 from stages.runtime.report import printable
 from stages.words import plural
 
 if TYPE_CHECKING:
+    from pipeline.data import DataState
     from pipeline.results.run import Run
 
 STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "failed": "red"}
@@ -91,6 +95,30 @@ def compared_table(frame: Any) -> Table:
             frame[name] if name in MEASURED else frame[name].map(lambda value: None if value is None else str(value))
         )
         table.add_row(name, *(_cell(value) for value in values))
+    return table
+
+
+def data_table(found: list[DataState]) -> Table:
+    """A row a set: where it lies and what is there, in red where something is missing, and who uses it."""
+    table = Table("set", "what is there", "used by", box=None)
+    for state in found:
+        told = Text(f"{printable(state.path)}\n")
+        told.append(printable(state.told), "green" if state.ready else "red")
+        users = [("run", state.runs), ("evaluation", state.evaluations)]
+        lines = [f"{what}{'s' * (len(names) > 1)} {', '.join(names)}" for what, names in users if names]
+        table.add_row(Text(state.key), told, Text("\n".join(lines) or "nothing"))
+    return table
+
+
+def costs_table(root: Path, evaluations: Iterable[Evaluation]) -> Table:
+    """What each evaluation takes: steps of training, images through the network, GB of data to pack."""
+    from pipeline.cost import cost
+
+    table = Table("evaluation", "protocol", "steps", "images", "GB to pack", box=None)
+    for evaluation in evaluations:
+        found = cost(root, evaluation)
+        numbers = f"{found.steps:,}", f"{found.images:,}", f"{found.gigabytes:.1f}"
+        table.add_row(evaluation.name, evaluation.params.protocol, *numbers)
     return table
 
 

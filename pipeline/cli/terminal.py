@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from stages.dag.names import LOG
+from stages.dag.names import HISTORY, LOG
 from stages.errors import Refusal, outside
 from stages.runtime.streams import flush, silence, stand_in_for_streams
 
@@ -125,6 +125,11 @@ def reporter(run: str) -> Reporter:
 
 def next_steps(run: str, report: Reporter) -> None:
     option = "" if run == "demo" else f" --run {run}"
+    if run == "demo":
+        report.say("the paper's tables with its rows: data/tables/tables.html, or python -m pipeline tables")
+    if not (root() / "data/runs" / run / HISTORY).exists():
+        report.say(f"try: python -m pipeline tables{option}")
+        return
     report.say(f"table of epochs: data/runs/{run}/history.csv")
     report.say(f"curves and clusters: data/runs/{run}/figures/")
     report.say(f"try: python -m pipeline show{option}")

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import posixpath
 import traceback
 from collections.abc import Iterable, Set
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.recording.recorder import Recorder
 from pipeline.recording.stage_plan import StagePlan
 from stages.artifacts.guards import reason
-from stages.dag.folders import dataset_folder, run_folder
-from stages.dag.graph import dataset_nodes
+from stages.dag.folders import run_folder
 from stages.dag.nodes import PRUNED, Node
 from stages.errors import Refusal
-from stages.parameters.dataset import DatasetParams
 from stages.parameters.differences import as_values
 from stages.parameters.run import RunParams
-from stages.runtime.job import dataset_job, run_job
+from stages.runtime.job import data_job, run_job
 from stages.runtime.locks import only_writer
 from stages.runtime.report import Reporter
-from stages.runtime.runner import execute, reads_dataset
+from stages.runtime.runner import called, execute, reads_data
 from stages.sources.listing import list_dataset
 
 
@@ -38,13 +38,14 @@ class Engine:
     """Executes nodes, skipping what DVC finds up to date.
 
     Holds the lock of `run`, where one is named, from entry to exit; that of a data set alone while it is packed, and
-    with others from a run's first stage on: several runs on one data set go on side by side, and nobody packs it.
+    with others from the first stage that reads it on: several runs on one data set go on side by side, and nobody
+    packs it. So with evaluation sets.
     """
 
-    def __init__(self, root: Path, run: str | None, dataset: str, report: Reporter) -> None:
+    def __init__(self, root: Path, run: str | None, report: Reporter) -> None:
         self.root, self.run, self.report = root, run, report
-        self.plan = StagePlan(root, dataset)
-        self._reading = False
+        self.plan = StagePlan(root)
+        self._read: set[str] = set()
 
     def __enter__(self) -> Engine:
         # Before any folder is made: what DVC refuses leaves none behind.
@@ -59,14 +60,23 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def pack(self, dataset: DatasetParams, *, force: str | None = None) -> int:
-        """Packs a data set where it is not up to date, the stage `force` in any case; how many ran."""
-        nodes = dataset_nodes(dataset)
-        forced = {node.id for node in nodes if node.stage == force}
-        if not forced and not any(self._changed(node) for node in nodes):
-            return 0
-        with only_writer(self.root / dataset_folder(dataset.name), f"data set {dataset.name}"):
-            return self.execute(nodes, None, forced)
+    def provide(self, nodes: Iterable[Node], *, force: str | None = None) -> int:
+        """Makes data sets and evaluation sets where they are not up to date, the stage `force` in any case.
+
+        Args:
+            nodes: their stages, those of a folder one after the other.
+
+        Returns:
+            How many stages ran.
+        """
+        count = 0
+        for folder, group in groupby(nodes, lambda node: node.folder):
+            stages = list(group)
+            forced = {node.id for node in stages if node.stage == force}
+            if forced or any(self._changed(node) for node in stages):
+                with only_writer(self.root / folder, called(folder)):
+                    count += self.execute(stages, None, forced)
+        return count
 
     def execute(
         self,
@@ -79,11 +89,10 @@ class Engine:
 
         `retention` prunes finished epochs before a stage is run, and at the end.
         """
-        if params is not None and not self._reading:
-            self._held.enter_context(reads_dataset(self.root, params))
-            self._reading = True
         count = 0
         for node in nodes:
+            if params is not None:
+                self._hold(node)
             if node.id in forced or self._changed(node):
                 if retention:
                     retention.settle()
@@ -95,6 +104,13 @@ class Engine:
             retention.settle()
         return count
 
+    def _hold(self, node: Node) -> None:
+        """Keeps the data that a stage reads as it is until the engine is left."""
+        folders = {posixpath.dirname(path) for path in node.all_deps()}
+        if not folders <= self._read:
+            self._held.enter_context(reads_data(self.root, node, self._read))
+            self._read |= folders
+
     def _changed(self, node: Node) -> bool:
         """Whether a stage must run; one that is not planned as it is today was never made so."""
         return not self.plan.holds(node) or self.recorder.changed(node)
@@ -105,7 +121,7 @@ class Engine:
             raise Refusal(reason(self.root, node.run, node.epoch, as_values(params)))
         module = importlib.import_module(f"stages.{node.stage}")
         if params is None:
-            job = dataset_job(self.root, node, self.report)
+            job = data_job(self.root, node, self.report)
         else:
             job = run_job(self.root, node, params, self.report)
         # What is missing refuses before the former outputs are removed.

@@ -20,9 +20,10 @@ from stages.artifacts.documents import load_yaml
 from stages.artifacts.plans import recorded_plans
 from stages.artifacts.publishing import failure
 from stages.artifacts.records import recorded_stages
-from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.graph import Plans, dataset_nodes, guard_keys, run_nodes
-from stages.dag.names import CHECKPOINT, FEATURES, LOCK, PARAMS, WHITENED
+from stages.dag.data import data_nodes
+from stages.dag.folders import run_folder
+from stages.dag.graph import Plans, evaluation_nodes, guard_keys, root_nodes, run_nodes
+from stages.dag.names import LOCK, PARAMS
 from stages.dag.nodes import PRUNED, Node, Out
 from stages.dag.revisions import revision_of
 from stages.errors import Refusal
@@ -143,6 +144,8 @@ class Inspector:
             return self._resolved_difference() or self._file_param_difference(node, entry)
         if not node.keys:
             return self._file_param_difference(node, entry)
+        if node.root_keys and (difference := self._file_param_difference(node, entry, besides=PARAMS)):
+            return difference
         recorded: dict[str, Any] = {}
         for values in entry.get("params", {}).values():
             recorded |= values
@@ -172,8 +175,16 @@ class Inspector:
         new = unrecorded((key for key in now if not key.startswith("revision.")), was, self.values)
         return next(chain(changed, new, (key for key in was if key not in now)), None)
 
-    def _file_param_difference(self, node: Node, entry: dict[str, Any]) -> str | None:
+    def _file_param_difference(self, node: Node, entry: dict[str, Any], besides: str | None = None) -> str | None:
+        """The first key that differs from what the files hold that a stage depends on.
+
+        Args:
+            besides: name of a file in the run's folder that is not looked at.
+        """
+        own = (self.root / run_folder(self.params.run) / besides).resolve() if besides else None
         for name, values in entry.get("params", {}).items():
+            if (self.root / node.folder / name).resolve() == own:
+                continue
             path = (self.root / node.folder / name).resolve()
             if path.suffix == ".py":
                 if values.get("REVISION") != revision_of(path.stem):
@@ -245,43 +256,12 @@ def _absolute(name: str, folder: str) -> str:
     return posixpath.normpath(f"{folder}/{name}")
 
 
-def final_is_current(root: Path, params: RunParams) -> bool:
-    """Whether the records say that final/ was made from the last checkpoint; not so where epochs were added since."""
-    entries = recorded_stages(root / epoch_folder(params.run, "final"))
-    if not {"extract", "whiten", "cluster"} <= entries.keys():
-        return False
-    last = epoch_folder(params.run, params.epochs)
-    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", CHECKPOINT)
-    return (
-        _recorded(entries["extract"], "deps", CHECKPOINT) == (made or md5(root / last / CHECKPOINT))
-        and _recorded(entries["whiten"], "deps", FEATURES) == _recorded(entries["extract"], "outs", FEATURES)
-        and _recorded(entries["cluster"], "deps", WHITENED) == _recorded(entries["whiten"], "outs", WHITENED)
-    )
-
-
-def refuse_other(path: Path, run: str) -> None:
-    """Checks that a file is the recorded one, which it may not be after `git checkout` or `dvc checkout` alone.
-
-    Raises:
-        Refusal: its hash differs from that in the dvc.lock of its folder.
-    """
-    hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
-    recorded = next((hash for hash in hashes if hash is not None), None)
-    found = md5(path)
-    if recorded is not None and found != recorded:
-        state = "is missing" if found is None else "is not what was recorded"
-        raise Refusal(f"{path} {state}: `python -m pipeline verify --run {run}` says what differs and what to do")
-
-
-def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
-    return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)
-
-
 def project_nodes(
     params: RunParams, guards: Mapping[int, Node] | None = None, plans: Plans | None = None
 ) -> list[Node]:
-    """The nodes of a run's data set and of the run, in the order of computation; arguments as `run_nodes`."""
-    return [*dataset_nodes(params.dataset), *run_nodes(params, guards, plans)]
+    """The nodes of a run's data, of the run and of its evaluations, in order; arguments as `run_nodes`."""
+    nodes = [*data_nodes(params), *run_nodes(params, guards, plans)]
+    return [*nodes, *evaluation_nodes(params), *root_nodes(params)]
 
 
 def nodes_on_disk(root: Path, params: RunParams) -> list[Node]:

@@ -11,23 +11,36 @@ from typing import Any
 from pipeline.recording.dvc_yaml import (
     dataset_yaml,
     epoch_yaml,
+    evaluation_yaml,
     final_yaml,
     growing_yaml,
     guard_yaml,
     render,
     run_yaml,
+    set_yaml,
     stage_entry,
 )
 from pipeline.recording.guards import guards
-from pipeline.recording.stage_plan import StagePlan
+from pipeline.recording.stage_plan import StagePlan, outputs
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.plans import fits, planned_stages, recorded_plans, untracked
 from stages.artifacts.records import mentions_guard, recorded_stages, whole_epochs
 from stages.artifacts.writing import write_bytes
+from stages.dag.data import datasets, evaluation_sets, reads_proposals
 from stages.dag.declared import of_runs
 from stages.dag.epochs import epochs_with, own_epochs
-from stages.dag.folders import dataset_folder, epoch_folder, run_folder
-from stages.dag.graph import Plans, end_nodes, epoch_nodes, final_nodes, keys_of, run_nodes, start_nodes
+from stages.dag.folders import dataset_folder, epoch_folder, run_folder, set_folder
+from stages.dag.graph import (
+    Plans,
+    end_nodes,
+    epoch_nodes,
+    evaluation_nodes,
+    final_nodes,
+    keys_of,
+    root_nodes,
+    run_nodes,
+    start_nodes,
+)
 from stages.dag.names import LOCK, PARAMS, PLAN
 from stages.dag.nodes import PRUNED, Node
 from stages.errors import Refusal
@@ -51,11 +64,36 @@ class Planned:
     kept: int = 0
     removed: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Planned) -> Planned:
+        return Planned(self.written + other.written, self.kept + other.kept, self.removed + other.removed)
+
 
 def write_dataset(root: Path, dataset: DatasetParams, *, ahead: bool = True) -> None:
     """Plans a data set; unless `ahead`, only where something of it is recorded already."""
     if ahead or recorded_stages(root / dataset_folder(dataset.name)):
         _write(root, dataset_yaml(dataset), Planned())
+
+
+def write_data(root: Path, params: RunParams, *, ahead: bool = True) -> None:
+    """Plans the data sets and evaluation sets of a run; unless `ahead`, those of which something is recorded."""
+    for dataset in datasets(params):
+        write_dataset(root, dataset, ahead=ahead)
+    for one in evaluation_sets(params):
+        folder = root / set_folder(one.name)
+        if ahead or recorded_stages(folder):
+            # Another run may have planned proposals there.
+            proposed = reads_proposals(params, one) or "proposals" in (planned_stages(folder) or {})
+            _write(root, set_yaml(one, proposed=proposed), Planned())
+
+
+def write_evaluations(root: Path, params: RunParams) -> Planned:
+    """Plans the evaluations of a run; of the demo also the root's stage, beside stages that a user has put there."""
+    planned = Planned()
+    for node in evaluation_nodes(params):
+        _write(root, evaluation_yaml(node), planned)
+    for node in root_nodes(params):
+        StagePlan(root).add(node)
+    return planned
 
 
 def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
@@ -88,11 +126,11 @@ def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
             # A part of a plan is of an epoch that `run` had just begun, and goes on with.
             files |= epoch_yaml(params, epoch) if ahead or wanted <= set(stages or {}) else {}
         elif stages is None and not ahead:
-            files |= _restored(root, epoch_nodes(params, epoch, plans), params.dataset.name)
+            files |= _restored(root, epoch_nodes(params, epoch, plans))
         elif stages is None or half_pruned(folder) or any(untracked(stages, values)):
             files |= epoch_yaml(params, epoch, plans)
         elif ahead and len(stages) < len(epoch_nodes(params, epoch, plans)) and PRUNED not in stages:
-            files |= _completed(epoch_nodes(params, epoch, plans), stages, params.dataset.name)
+            files |= _completed(epoch_nodes(params, epoch, plans), stages)
         else:
             planned.kept += 1
     whole = set(whole_epochs(root / run_folder(params.run)))
@@ -106,12 +144,18 @@ def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
         files |= run_yaml(params, recorded, plans)
     else:
         stages = planned_stages(root / epoch_folder(params.run, "final"))
-        if stages is None or any(untracked(stages, values)):
-            files |= _restored(root, final_nodes(params), params.dataset.name)
-        there = planned_stages(root / run_folder(params.run)) or _recorded_entries(root, ends, params.dataset.name)
+        if final_nodes(params) and (stages is None or any(untracked(stages, values))):
+            files |= _restored(root, final_nodes(params))
+        there = planned_stages(root / run_folder(params.run)) or _recorded_entries(root, ends)
         kept = {node.stage: there[node.stage] for node in ends if node.stage in there}
-        # One that does not follow a key of today is planned anew when it is made again.
-        kept = {name: entry for name, entry in kept.items() if not any(untracked({name: entry}, values))}
+        # One that does not follow a key of today is planned anew when it is made again; so is one that made other
+        # files, of which another stage may be the maker now.
+        outs = {node.stage: outputs(stage_entry(node)) for node in ends}
+        kept = {
+            name: entry
+            for name, entry in kept.items()
+            if not any(untracked({name: entry}, values)) and outputs(entry) == outs[name]
+        }
         files |= growing_yaml(params, recorded, kept)
     for epoch in epochs_with(root / run_folder(params.run), PLAN):
         if epoch > params.epochs and epoch not in done:
@@ -123,24 +167,24 @@ def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
 
 
 def _everything_is_planned(root: Path, params: RunParams, guarded: Mapping[int, Node], plans: Plans) -> bool:
-    plan = StagePlan(root, params.dataset.name)
+    plan = StagePlan(root)
     return all(plan.holds(node) for node in run_nodes(params, guarded, plans))
 
 
-def _restored(root: Path, nodes: list[Node], dataset: str) -> dict[str, str]:
+def _restored(root: Path, nodes: list[Node]) -> dict[str, str]:
     """The dvc.yaml of a folder whose own is missing or damaged, with the stages that are recorded there."""
-    entries = _recorded_entries(root, nodes, dataset)
+    entries = _recorded_entries(root, nodes)
     return {f"{nodes[0].folder}/{PLAN}": render(nodes[0].folder, entries)} if entries else {}
 
 
-def _recorded_entries(root: Path, nodes: list[Node], dataset: str) -> dict[str, Any]:
+def _recorded_entries(root: Path, nodes: list[Node]) -> dict[str, Any]:
     recorded = recorded_stages(root / nodes[0].folder)
-    return {node.stage: stage_entry(node, dataset) for node in nodes if node.stage in recorded}
+    return {node.stage: stage_entry(node) for node in nodes if node.stage in recorded}
 
 
-def _completed(nodes: list[Node], stages: Mapping[str, Any], dataset: str) -> dict[str, str]:
+def _completed(nodes: list[Node], stages: Mapping[str, Any]) -> dict[str, str]:
     """The dvc.yaml of an epoch that is begun, with the stages that are still to come."""
-    entries = {node.stage: stages.get(node.stage) or stage_entry(node, dataset) for node in nodes}
+    entries = {node.stage: stages.get(node.stage) or stage_entry(node) for node in nodes}
     return {f"{nodes[0].folder}/{PLAN}": render(nodes[0].folder, entries)}
 
 

@@ -6,10 +6,14 @@ What is planned and not recorded spoils DVC for the whole project: `dvc checkout
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from pipeline.recording.dvc_yaml import render, stage_entry
 from stages.artifacts.plans import planned_stages
@@ -20,36 +24,54 @@ from stages.dag.nodes import Node
 
 
 class StagePlan:
-    """The dvc.yaml files of a run and its data set as they lie there.
+    """The dvc.yaml files of a project as they lie there."""
 
-    Args:
-        dataset: name of the data set.
-    """
-
-    def __init__(self, root: Path, dataset: str) -> None:
-        self.root, self.dataset = root, dataset
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self._last: tuple[str, int, dict[str, Any] | None] | None = None
 
     def holds(self, node: Node) -> bool:
         """Whether a stage is planned with the command, the inputs and the outputs that it has today.
 
-        True in a folder whose dvc.yaml is written by hand, or damaged: that is for DVC to say.
+        True in a folder whose dvc.yaml is damaged: that is for DVC to say.
         """
         stages = self._stages(node.folder)
-        if node.folder == "." or stages is None:
+        if stages is None:
             return True
         entry = stages.get(node.stage)
-        return entry is not None and _files(entry) == _files(stage_entry(node, self.dataset))
+        if node.folder == ".":
+            return bool(entry == stage_entry(node))
+        return entry is not None and _files(entry) == _files(stage_entry(node))
 
     def add(self, node: Node) -> None:
         """Plans a stage, where it is not planned like this already."""
         if self.holds(node):
             return
-        entries = (self._stages(node.folder) or {}) | {node.stage: stage_entry(node, self.dataset)}
+        if node.folder == ".":
+            self._add_to_root(node)
+            return
+        entries = (self._stages(node.folder) or {}) | {node.stage: stage_entry(node)}
         order = [name for name in declared() if name in entries]
         path = self.root / node.folder / PLAN
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, render(node.folder, {name: entries[name] for name in order}).encode())
+
+    def _add_to_root(self, node: Node) -> None:
+        """The root's dvc.yaml is a person's: their stages and comments stay."""
+        path = self.root / PLAN
+        editor = YAML()
+        editor.width, editor.preserve_quotes = sys.maxsize, True
+        content = editor.load(path.read_text(encoding="utf-8")) if path.exists() else {"stages": {}}
+        entry, wanted = content["stages"].setdefault(node.stage, {}), stage_entry(node)
+        for key in [key for key in entry if key not in wanted]:
+            del entry[key]
+        # Key by key: to ruamel a comment below a stage belongs to the stage's last value.
+        for key, value in wanted.items():
+            if entry.get(key) != value:
+                entry[key] = value
+        text = io.StringIO()
+        editor.dump(content, text)
+        write_bytes(path, text.getvalue().encode())
 
     def _stages(self, folder: str) -> dict[str, Any] | None:
         """What a folder's dvc.yaml plans: nothing where there is none, None where it cannot be read."""
@@ -63,6 +85,10 @@ class StagePlan:
 
 
 def _files(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    return entry.get("cmd"), set(entry.get("deps", [])), outputs(entry)
+
+
+def outputs(entry: Mapping[str, Any]) -> set[str]:
+    """The names of the outputs of a stage's entry in a dvc.yaml."""
     outs = [*entry.get("outs", []), *entry.get("metrics", [])]
-    names = {out if isinstance(out, str) else next(iter(out)) for out in outs}
-    return entry.get("cmd"), set(entry.get("deps", [])), names
+    return {out if isinstance(out, str) else next(iter(out)) for out in outs}

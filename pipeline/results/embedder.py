@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.recording.inspector import refuse_other
+from pipeline.recording.recorded_files import refuse_other
 from pipeline.results.epoch_files import Epoch, EpochFiles
 from stages.artifacts.checkpoints import for_features
 from stages.artifacts.transform import read as read_pca

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.recording.inspector import final_is_current
+from pipeline.recording.recorded_files import final_is_current
 from stages.artifacts.records import pruned_record
 from stages.artifacts.remedies import remedy
 from stages.dag.epochs import clustered_epoch, epochs_with, spans
@@ -100,6 +100,8 @@ class EpochFiles:
             return "final"
         whole = [epoch for epoch in epochs_with(self.folder, METRICS) if epoch > self.params.start]
         if not whole:
+            # Of a run without pictures there is never one, which this says.
+            _ = self.params.pictures
             raise Refusal(
                 f"run {self.run} has no whole epoch yet: `python -m pipeline run --run {self.run}` goes on with it"
             )

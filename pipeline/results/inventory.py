@@ -27,7 +27,7 @@ def runs(root: Path) -> pd.DataFrame:
             run = Run(name, root)
             history = run.history()
             row |= {
-                "dataset": run.params.dataset.name,
+                "dataset": run.params.dataset.name if run.params.dataset else "",
                 "epochs": len(run.epochs()),
                 "planned": run.params.epochs - run.params.start,
             }

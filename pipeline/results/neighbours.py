@@ -58,7 +58,7 @@ def _through_network(files: EpochFiles, file: Path, epoch: Epoch) -> NDArray[np.
         ) from None
     embedder = Embedder(files, epoch, Reporter())
     try:
-        picture = decode(content, files.params.dataset.size, MOST_ASPECT)
+        picture = decode(content, files.params.pictures.size, MOST_ASPECT)
     except Unreadable as error:
         raise Refusal(f"{file} cannot be read as a picture ({error}): give another") from None
     return embedder.whitened([embedder.crop(picture)])

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.recording.inspector import final_is_current
+from pipeline.recording.recorded_files import final_is_current
 from pipeline.results.epoch_files import Epoch, EpochFiles
+from pipeline.results.evaluations import EvaluationFiles, numbers_table
 from pipeline.results.mixtures import Descent
 from pipeline.results.neighbours import neighbours, pairs_table
 from stages.artifacts.documents import load_json
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from stages.artifacts.chunks import ChunkReader
     from stages.method.networks import Backbone
-
 
 SHOWN = ["epoch", "loss", "accuracy", "nmi_labels", "ami_labels", "nmi_previous", "reassigned", "used", "largest_share"]
 """Columns of `Run.history` that a notebook shows of a run."""
@@ -106,9 +106,8 @@ class Run:
         """The cluster of each image.
 
         Args:
-            epoch: one epoch gives image (int64), cluster (int32), distance (float32, squared L2 to
-                the centroid), a row per image. None gives all epochs: index image, a column per
-                epoch (its number, or "final") of int32.
+            epoch: one epoch gives image (int64), cluster (int32), distance (float32, squared L2 to the centroid), a
+                row per image. None gives all epochs: index image, a column per epoch (its number, or "final") of int32.
         """
         if epoch is not None:
             return read_parquet(self._files.clustered(epoch, ASSIGNMENTS))
@@ -121,23 +120,22 @@ class Run:
     def nmi(self, a: Epoch | None = None, b: Epoch | None = None) -> Any:
         """NMI between clusterings (section 4.1).
 
-        Without arguments a table: epoch, previous (to the clustering before), labels (to the
-        classes), float64. With two epochs, the NMI between them as a float; None where both are a
-        single cluster.
+        Without arguments a table: epoch, previous (to the clustering before), labels (to the classes), float64. With
+        two epochs, the NMI between them as a float; None where both are a single cluster.
         """
         if (a is None) != (b is None):
             raise Refusal("nmi takes two epochs, or none: give --a and --b")
         if a is not None and b is not None:
             return measures.nmi(self._clusters(a), self._clusters(b))
-        history = self.history().dropna(subset=["used"])
-        table = history[["epoch", "nmi_previous", "nmi_labels"]]
+        _ = self.params.pictures  # Without any there are no clusterings, which this says.
+        table = self.history().dropna(subset=["used"])[["epoch", "nmi_previous", "nmi_labels"]]
         return table.rename(columns={"nmi_previous": "previous", "nmi_labels": "labels"}).reset_index(drop=True)
 
     def clusters(self, epoch: Epoch) -> pd.DataFrame:
         """A row per non-empty cluster, largest first.
 
-        Columns: cluster (int32), size (int64), mean_distance (float32); where there are labels:
-        label (class name of most of its images) and purity (their share, float64).
+        Columns: cluster (int32), size (int64), mean_distance (float32); where there are labels: label (class name of
+        most of its images) and purity (their share, float64).
         """
         images = self.packed()
         return clusterings.clusters(self.assignments(epoch), images.label, images.classes)
@@ -145,10 +143,10 @@ class Run:
     def transitions(self, a: Epoch, b: Epoch) -> pd.DataFrame:
         """How the clusters of `a` went over into those of `b`: a row per pair that shares images.
 
-        Columns: from, to (int32), images (int64), share_from, share_to (of the old and of the new
-        cluster, float64), kind: "kept" (most of the old and of the new), "split" (a part of an old
-        one that makes most of the new), "merged" (most of the old, a part of the new), "died" for
-        the largest flow of an old cluster that is most of nothing, "leaked" for the rest.
+        Columns: from, to (int32), images (int64), share_from, share_to (of the old and of the new cluster, float64),
+        kind: "kept" (most of the old and of the new), "split" (a part of an old one that makes most of the new),
+        "merged" (most of the old, a part of the new), "died" for the largest flow of an old cluster that is most of
+        nothing, "leaked" for the rest.
         """
         return clusterings.transitions(self.assignments(a)["cluster"], self.assignments(b)["cluster"])
 
@@ -194,8 +192,8 @@ class Run:
         return copies[["image", "path"]].assign(group=groups).sort_values(["group", "image"], ignore_index=True)
 
     def images(self) -> pd.DataFrame:
-        """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or
-        missing), height, width (int32, as packed), sha256 of the file (str)."""
+        """The packed pictures: image (int64), path (str), label (int32, -1 unknown), class (str or missing), height,
+        width (int32, as packed), sha256 of the file (str)."""
         images = self.packed()
         frame = read_parquet(images.folder / MANIFEST)
         return pd.DataFrame(
@@ -255,12 +253,20 @@ class Run:
         return network.eval()
 
     def timings(self) -> pd.DataFrame:
-        """Every stage that was run: epoch (str: a number or "final"), stage (str), pid (int64),
-        seconds, peak_anon_mb, images_per_s (float64), threads (int64), device, versions (str)."""
+        """Every stage that was run: epoch (str: a number or "final"), stage (str), pid (int64), seconds, peak_anon_mb,
+        images_per_s (float64), threads (int64), device, versions (str)."""
         path = self.folder / TIMINGS
         if not path.exists():
             raise Refusal(f"{path} is missing: no stage of run {self.name} was run here")
         return pd.read_csv(path, dtype={"epoch": "str", "peak_anon_mb": "float64", "images_per_s": "float64"})
+
+    def evaluations(self) -> pd.DataFrame:
+        """A row a number that was measured: evaluation, protocol, test, number (str), value (float64, in percent)."""
+        return numbers_table(self.folder)
+
+    def evaluation(self, name: str) -> EvaluationFiles:
+        """What an evaluation wrote: `.result` (dict), `.numbers`, and as tables `.curve` and `.predictions`."""
+        return EvaluationFiles(self.folder, name)
 
     def _clusters(self, epoch: Epoch) -> NDArray[np.int32]:
         path = self._files.clustered(epoch, ASSIGNMENTS)
@@ -279,11 +285,11 @@ class Run:
 
     def packed(self) -> PackedImages:
         """The packed pixels, by number of image: `run.packed()[17]` is (height, width, 3) uint8."""
-        return PackedImages(self.root / dataset_folder(self.params.dataset.name))
+        return PackedImages(self.root / dataset_folder(self.params.pictures.name))
 
     def sources(self) -> pd.Series[Any]:
         """(N,) the absolute path of each picture's own file, as it was when it was packed; as objects, see `images`."""
-        source = source_path(self.root, self.params.dataset)
+        source = source_path(self.root, self.params.pictures)
         # Lines of a text file are relative to its folder.
         base = os.path.abspath(source.parent if source.is_file() else source)
         return pd.Series([os.path.join(base, path) for path in self._paths()], dtype=object)

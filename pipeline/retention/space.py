@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.recording.inspector import NodeStatus
 from pipeline.retention.policy import Simulation
 from stages.artifacts.writing import existing
-from stages.dag.folders import run_folder
+from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.names import ASSIGNMENTS, CENTROIDS, FEATURES, PCA, PIXELS, PSEUDOLABELS, WEIGHTS, WHITENED
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
@@ -38,6 +38,8 @@ class Space:
 def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) -> Space:
     """Estimates the disk that the stages which are not done will take, while epochs are pruned as `retain` says.
 
+    What evaluations read and write is not counted.
+
     Args:
         images: number of pictures.
         states: of all stages of the run and its data set, in the order of computation.
@@ -47,7 +49,7 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     """
     features = ARCHITECTURES[params.model.architecture].features(params.model.width)
     rows = {
-        PIXELS: params.dataset.size**2 * MEAN_ASPECT * COLOUR_BYTES,
+        PIXELS: (params.dataset.size if params.dataset else 0) ** 2 * MEAN_ASPECT * COLOUR_BYTES,
         FEATURES: features * (2 if params.extract.dtype == "float16" else 4),
         WHITENED: params.whiten.dim * 4,
         # Bytes a row, measured with random clusters, which compress worst.
@@ -62,7 +64,8 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
         PCA: features * params.whiten.dim * 8 * COPIES,
     }
     growth = _Growth(params, checkpoint=size["trained"])
-    for status in states:
+    own = dataset_folder(params.dataset.name) if params.dataset else None
+    for status in (status for status in states if status.node.run or status.node.folder == own):
         takes = {Path(out.path).name: size.get(Path(out.path).name, 0.0) for out in status.node.outs.values()}
         # A persistent artifact stays until its new version is whole.
         beside = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "persistent")

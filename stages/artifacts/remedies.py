@@ -26,4 +26,6 @@ def maker(path: Path) -> str:
             return f"`python -m pipeline status --run {parts[place + 2]}` says which stage makes it"
         if parts[place : place + 2] == ("data", "images"):
             return f"`python -m pipeline rerun pack --dataset {parts[place + 2]}` makes it"
+        if parts[place : place + 2] == ("data", "evaluation"):
+            return f"`python -m pipeline rerun {parts[place + 2]}` makes it, with --run a run that it evaluates"
     return "restore it with git"

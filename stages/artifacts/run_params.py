@@ -10,7 +10,7 @@ from stages.dag.names import LOCK, PARAMS
 from stages.errors import Refusal
 from stages.parameters.differences import as_values
 from stages.parameters.named import no_run, refuse_name
-from stages.parameters.resolution import validate_run
+from stages.parameters.resolution import evaluations_of, validate_run
 from stages.parameters.run import RunParams
 
 
@@ -36,6 +36,19 @@ def load_run_params(folder: Path) -> RunParams:
         return validate_run(content, str(path))
     except Refusal as refusal:
         raise Refusal(f"{refusal}; {command} writes it anew") from None
+
+
+def with_evaluations(root: Path, params: RunParams) -> RunParams:
+    """A run's own parameters, with the evaluations that the root's params.yaml names for it.
+
+    Raises:
+        Refusal: an entry there is not valid.
+    """
+    content = load_yaml(root / PARAMS)
+    runs = content.get("runs")
+    if not isinstance(runs, dict) or params.run not in runs:
+        return params
+    return params.model_copy(update={"evaluations": evaluations_of(content, params.run)})
 
 
 def render(params: RunParams) -> bytes:

@@ -13,11 +13,25 @@ from stages.errors import Refusal
 
 RUNS = "data/runs"
 IMAGES = "data/images"
+SETS = "data/evaluation"
+
+FETCHED = "data/weights"
+"""Weights that others have published, fetched for runs that begin with them; not in git."""
 
 
 def dataset_folder(dataset: str) -> str:
     """Folder of the data set named `dataset`."""
     return f"{IMAGES}/{dataset}"
+
+
+def set_folder(name: str) -> str:
+    """Folder of the evaluation set named `name`."""
+    return f"{SETS}/{name}"
+
+
+def evaluation_folder(run: str, evaluation: str) -> str:
+    """Folder of an evaluation of a run."""
+    return f"{run_folder(run)}/evaluations/{evaluation}"
 
 
 def run_folder(run: str) -> str:

@@ -1,4 +1,4 @@
-"""The nodes of a data set and of a run: each declared stage in every folder in which it stands, with its paths.
+"""The nodes of a run: each declared stage in every folder in which it stands, with its paths.
 
 `run_nodes` lists a whole run in the order in which it is computed.
 """
@@ -12,15 +12,20 @@ from typing import Literal
 
 from stages.dag.declared import declared, nothing_reads, of_epochs, of_runs
 from stages.dag.epochs import clustered_epoch, own_epochs
-from stages.dag.folders import dataset_folder, epoch_folder, run_folder
+from stages.dag.folders import dataset_folder, epoch_folder, evaluation_folder, run_folder, set_folder
+from stages.dag.names import PACK
 from stages.dag.nodes import PRUNED, UNFINISHED, Node, Out
-from stages.dag.stage import Place, Source, Stage
-from stages.parameters.dataset import DatasetParams
+from stages.dag.stage import Place, Read, Stage
+from stages.parameters.evaluation import Evaluation
 from stages.parameters.keys import leaves
+from stages.parameters.protocols import ProtocolParams
 from stages.parameters.run import RunParams
 
 DEMO = "demo"
-"""The run whose figures the root's own stage depends on, so that plain `dvc repro` computes it."""
+"""The run whose tables the root's own stage makes, so that plain `dvc repro` computes it."""
+
+BASELINE = "demo-random"
+"""The run beside which these tables show the demo: an initialised network, evaluated in the same way."""
 
 Plans = Mapping[int, Collection[str]]
 """By epoch, the names of its stages, for epochs that were recorded when fewer stages were declared."""
@@ -33,24 +38,26 @@ class _Spot:
     Attributes:
         folder: relative to the project's root.
         where: number of the epoch, or "final"; None outside of epochs.
+        entry: the entry of `evaluations`; None outside of evaluations.
     """
 
     folder: str
     params: RunParams
     where: int | Literal["final"] | None = None
+    entry: ProtocolParams | None = None
 
     @property
     def epoch(self) -> int | None:
         """Number of the epoch, N + 1 for final/ of N epochs."""
         return self.params.epochs + 1 if self.where == "final" else self.where
 
-    def sources(self, of: Source) -> list[str]:
-        """The folders whose files a stage in this folder reads; none where nothing fits `of`."""
-        params = self.params
+    def sources(self, read: Read) -> list[str]:
+        """The folders whose files a stage in this folder reads; none where nothing fits `read.of`."""
+        params, of = self.params, read.of
         if of == "here":
             return [self.folder]
         if of == "data set":
-            return [dataset_folder(params.dataset.name)]
+            return [dataset_folder(params.dataset.name)] if params.dataset else []
         if of == "run":
             return [run_folder(params.run)]
         if of == "last":
@@ -59,6 +66,14 @@ class _Spot:
             return [epoch_folder(params.run, "final")]
         if of == "epochs":
             return [epoch_folder(params.run, epoch) for epoch in own_epochs(params)]
+        if of == "results":
+            return [evaluation_folder(run, entry.name) for run in (DEMO, BASELINE) for entry in params.evaluations]
+        if of in ("train", "test", "whiten"):
+            named = getattr(self.entry, of)
+            if named is None:
+                return []
+            name = named if isinstance(named, str) else named.set
+            return [dataset_folder(name) if read.name == PACK else set_folder(name)]
         assert self.epoch is not None, f"{of} of a stage outside of epochs"
         if of == "before":
             return [epoch_folder(params.run, self.epoch - 1)]
@@ -76,28 +91,36 @@ def _node(stage: Stage, spot: _Spot) -> Node:
     deps: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     for role, read in stage.reads.items():
-        paths = [f"{folder}/{read.name}" for folder in spot.sources(read.of)]
-        if read.of == "epochs":
+        paths = [f"{folder}/{read.name}" for folder in spot.sources(read)]
+        if read.of in ("epochs", "results"):
             several[role] = paths
         elif paths:
             deps[role] = paths[0]
     prefix = "" if spot.folder == "." else f"{spot.folder}/"
     outs = {role: Out(f"{prefix}{write.name}", write.kind) for role, write in stage.writes.items()}
+    root_keys = stage.named_root_keys(
+        dataset=spot.params.dataset.name if spot.params.dataset else None,
+        run=spot.params.run,
+        evaluation=spot.entry.name if spot.entry else None,
+    )
     # `init` stands in the run's folder and makes the network of epoch 0.
     epoch = 0 if stage.place == "start" else spot.epoch
-    return Node(spot.folder, stage.name, deps, outs, keys_of(stage.name), epoch, spot.params.run, several)
+    return Node(spot.folder, stage.name, deps, outs, keys_of(stage.name), epoch, spot.params.run, several, root_keys)
 
 
 @cache
 def keys_of(name: str) -> tuple[str, ...]:
     """Dotted keys of the run's params.yaml that a stage depends on, such as train.lr; its revision comes last.
 
-    None for a stage that reads the root's params.yaml, or no parameter at all.
+    None for a stage of the data, and for `resolve`, which makes that file. An entry of `evaluations` is none of its
+    keys, nor is the revision of a stage that depends on one.
     """
     stage = declared()[name]
+    if stage.place == "evaluation" and stage.keys:
+        return tuple(key for key in leaves(stage.keys) if not key.startswith("evaluation."))
     if stage not in of_runs():
         return ()
-    own = leaves(stage.keys) if stage.keys else ()
+    own = [key for key in leaves(stage.keys) if key not in stage.untracked] if stage.keys else []
     return (*own, f"revision.{name}") if stage.revised else tuple(own)
 
 
@@ -109,19 +132,6 @@ def guard_keys(recorded: Collection[str]) -> list[str]:
     """
     stages = (stage.name for stage in of_runs() if f"revision.{stage.name}" in recorded)
     return [key for name in stages for key in keys_of(name)]
-
-
-def dataset_nodes(dataset: DatasetParams) -> list[Node]:
-    """The stages of a data set, in the order of computation."""
-    folder = dataset_folder(dataset.name)
-    drawn = dataset.generate is not None
-    nodes = []
-    for stage in declared().values():
-        if stage.place == "data set" or (stage.place == "drawn data set" and drawn):
-            deps = {role: f"{folder}/{read.name}" for role, read in stage.reads.items() if read.of != "drawn" or drawn}
-            outs = {role: Out(f"{folder}/{write.name}", write.kind) for role, write in stage.writes.items()}
-            nodes.append(Node(folder, stage.name, deps, outs))
-    return nodes
 
 
 def _nodes(spot: _Spot, places: Iterable[Place]) -> list[Node]:
@@ -142,7 +152,9 @@ def epoch_nodes(params: RunParams, epoch: int, plans: Plans | None = None) -> li
 
 
 def final_nodes(params: RunParams) -> list[Node]:
-    """The stages of final/, which cluster the features of the finished network."""
+    """The stages of final/, which cluster the features of the finished network; a run without pictures has none."""
+    if params.dataset is None:
+        return []
     return _nodes(_Spot(epoch_folder(params.run, "final"), params, "final"), ["clustering"])
 
 
@@ -155,10 +167,14 @@ def start_nodes(params: RunParams) -> list[Node]:
 def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
     """The stages in a run's folder after its epochs.
 
-    The first of them also depends on every output of an epoch that no stage reads. Without that, `dvc repro` of the
-    run's folder would not make it.
+    The first that waits for final/ also depends on every output of an epoch that no stage reads. Without that,
+    `dvc repro` of the run's folder would not make it.
     """
-    nodes = _nodes(_Spot(run_folder(params.run), params), ["end"])
+    spot = _Spot(run_folder(params.run), params)
+    network = _nodes(spot, ["network"])
+    if params.dataset is None:
+        return network
+    nodes = _nodes(spot, ["end"])
     loose = {stage.name for stage in of_epochs() if nothing_reads(stage)}
     paths = [
         out.path
@@ -169,7 +185,19 @@ def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
     ]
     if paths:
         nodes[0] = replace(nodes[0], several=nodes[0].several | {"loose": paths})
-    return nodes
+    return [*network, *nodes]
+
+
+def evaluation_nodes(params: RunParams) -> list[Node]:
+    """The stages of a run's evaluations, each in a folder of its own."""
+    return [evaluation_node(params, entry) for entry in params.evaluations]
+
+
+def evaluation_node(params: RunParams, evaluation: Evaluation) -> Node:
+    """The stage of one evaluation of a run."""
+    entry = evaluation.params
+    spot = _Spot(evaluation_folder(params.run, entry.name), params, entry=entry)
+    return _node(declared()[entry.protocol], spot)
 
 
 def unfinished_node(params: RunParams) -> Node:
@@ -186,7 +214,7 @@ def root_nodes(params: RunParams) -> list[Node]:
 def run_nodes(
     params: RunParams, guards: Mapping[int, Node] | None = None, plans: Plans | None = None
 ) -> Iterator[Node]:
-    """All stages of a run without those of its data set, in the order in which they are computed.
+    """All stages of a run without those of its data and its evaluations, in the order in which they are computed.
 
     Args:
         guards: by epoch, the guard that stands in place of the stages of a pruned one.
@@ -198,7 +226,6 @@ def run_nodes(
         yield from [guards[epoch]] if epoch in guards else epoch_nodes(params, epoch, plans)
     yield from final_nodes(params)
     yield from end_nodes(params, plans)
-    yield from root_nodes(params)
 
 
 def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: bool, plans: Plans | None = None) -> Node:
@@ -224,7 +251,8 @@ def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: boo
             if out.kind != "large" or (checkpoint and role == "checkpoint"):
                 outs[role] = replace(out, kept=True)
     planned = (plans or {}).get(epoch)
-    stages = [stage for stage in of_runs() if stage.place != "end" and (planned is None or stage.name in planned)]
+    before = [stage for stage in of_runs() if stage.place not in ("network", "end")]
+    stages = [stage for stage in before if planned is None or stage.name in planned]
     stages += [stage for stage in of_runs() if stage.place == "start" and stage not in stages]
     keys = [key for stage in stages for key in keys_of(stage.name)]
     keys.sort(key=lambda key: key.startswith("revision."))

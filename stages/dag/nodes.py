@@ -41,6 +41,7 @@ class Node:
         epoch: number of the epoch; N + 1 in final/ of N epochs, 0 for `init`, None elsewhere.
         run: name of the run; None for the stages of a data set.
         several: paths of the inputs that share a role, such as the metrics of all epochs.
+        root_keys: dotted keys of the root's params.yaml that it depends on.
     """
 
     folder: str
@@ -51,6 +52,7 @@ class Node:
     epoch: int | None = None
     run: str | None = None
     several: dict[str, list[str]] = field(default_factory=dict)
+    root_keys: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from stages.errors import Refusal
-from stages.method.architectures import ARCHITECTURES
+from stages.method.architectures import ARCHITECTURES, PlainNetwork
+from stages.method.named_layers import names, places
 from stages.parameters.dataset import MOST_ASPECT, DatasetParams
+from stages.parameters.evaluation import Evaluation
+from stages.parameters.protocols.detection import DetectionParams
+from stages.parameters.protocols.linear_probe import LinearProbeParams
+from stages.parameters.protocols.mlp import MlpParams
+from stages.parameters.protocols.retrieval import RetrievalParams
+from stages.parameters.protocols.segmentation import SegmentationParams
 from stages.parameters.run import RunParams
 from stages.words import plural
 
@@ -31,12 +40,19 @@ def check_sizes(params: RunParams) -> None:
             f"not {model.input}: --set model.input={least}"
             + (f", or another model.architecture ({fitting})" if fitting else "")
         )
-    if model.input > dataset.size:
+    if dataset is None:
+        if params.epochs:
+            raise Refusal(
+                f"params.yaml: dataset: null goes with epochs: 0 alone, and run {params.run} has {params.epochs}: "
+                "--epochs 0, or --set dataset=NAME"
+            )
+    elif model.input > dataset.size:
         raise Refusal(
             f"params.yaml: model.input: {model.input} is larger than the pictures of "
             f"datasets.{dataset.name} (size {dataset.size}): --set model.input={dataset.size}"
         )
-    check_chunk(dataset)
+    else:
+        check_chunk(dataset)
     features = architecture.features(model.width)
     if params.whiten.dim > features:
         raise Refusal(
@@ -44,12 +60,14 @@ def check_sizes(params: RunParams) -> None:
             f"network: --set whiten.dim={features}"
         )
     _check_method(params)
+    _check_init(params)
     train = params.train
     if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):
         raise Refusal(
             f"params.yaml: train.horizon: a cosine schedule over {train.horizon} epochs ends before "
             f"epoch {params.epochs}: --set train.horizon={params.epochs}"
         )
+    check_evaluations(params)
     if params.precision == "tf32" and params.device == "cpu":
         raise Refusal("params.yaml: precision: tf32 needs device: cuda; --set precision=float32")
     if params.branch is not None and params.epochs < params.start:
@@ -74,6 +92,94 @@ def _check_method(params: RunParams) -> None:
             )
 
 
+def _check_init(params: RunParams) -> None:
+    init = params.init
+    if init.weights is not None and init.sha256 is None:
+        raise Refusal(
+            "params.yaml: init.sha256: null, and init.weights names a file: begin a run with --weights FILE, which "
+            f"writes both, or --set init.sha256=… (`sha256sum {init.weights}` tells it)"
+        )
+    if init.weights is None and init.sha256 is not None:
+        raise Refusal(
+            "params.yaml: init.weights: null, and init.sha256 is of a file: --set init.weights=FILE, or null for both"
+        )
+
+
+def check_evaluations(params: RunParams) -> None:
+    """Refuses evaluations that do not fit the run's network, or whose sets do not fit their protocol."""
+    plain = isinstance(ARCHITECTURES[params.model.architecture], PlainNetwork)
+    for evaluation in params.evaluations:
+        entry, where = evaluation.params, f"params.yaml: evaluations.{evaluation.name}"
+        if isinstance(entry, DetectionParams | SegmentationParams) and not plain:
+            raise Refusal(
+                f"{where}: {entry.protocol} goes on from fc6 and fc7, which {params.model.architecture} of run "
+                f"{params.run} lacks: take a run of alexnet or vgg16"
+            )
+        _check_layers(params, evaluation, where)
+        if isinstance(entry, RetrievalParams) and entry.test == entry.whiten:
+            raise Refusal(f"{where}.whiten: the whitening is learnt on another set than {entry.test}")
+        layouts = ("landmarks",) if isinstance(entry, RetrievalParams) else ("voc", "sbd")
+        for one in evaluation.sets:
+            if one.layout not in layouts:
+                raise Refusal(f"{where}: {entry.protocol} reads no set of layout {one.layout}, as {one.name} is")
+            if isinstance(entry, DetectionParams) and not one.proposed:
+                raise Refusal(
+                    f"{where}: evaluation_sets.{one.name} has no proposals: name selective search's files under "
+                    "proposals, or set search: fast (3 to 5 s a picture)"
+                )
+            if isinstance(entry, DetectionParams) and entry.most_proposals is not None and one.search is not None:
+                raise Refusal(
+                    f"{where}.most_proposals: takes the first ones, and those that OpenCV finds (evaluation_sets."
+                    f"{one.name}.search) are sorted by their place: null takes all"
+                )
+        for dataset in evaluation.datasets:
+            if dataset.size < params.model.input:
+                raise Refusal(
+                    f"{where}: the pictures of datasets.{dataset.name} (size {dataset.size}) are smaller than the "
+                    f"{params.model.input} pixels that run {params.run} sees"
+                )
+
+
+def _check_layers(params: RunParams, evaluation: Evaluation, where: str) -> None:
+    """Refuses names of layers that the run's network lacks, and rates of layers that are not probed."""
+    entry, architecture = evaluation.params, ARCHITECTURES[params.model.architecture]
+    known = names(architecture)
+    if isinstance(entry, LinearProbeParams):
+        asked = {"layers": entry.layers, "rates": tuple(entry.rates)}
+        if unused := [layer for layer in entry.rates if layer in known and layer not in entry.layers]:
+            raise Refusal(f"{where}.rates: {unused[0]} is not one of its layers ({', '.join(entry.layers)})")
+    elif isinstance(entry, MlpParams):
+        asked = {"layer": (entry.layer,)}
+    elif isinstance(entry, RetrievalParams):
+        asked, known = {"layer": (entry.layer,)}, tuple(places(architecture))
+    elif isinstance(entry, DetectionParams | SegmentationParams):
+        asked, known = {"frozen": entry.frozen or ()}, tuple(places(architecture))
+    else:
+        return
+    for key, layers in asked.items():
+        for layer in layers:
+            if layer not in known:
+                raise Refusal(
+                    f"{where}.{key}: {params.model.architecture} of run {params.run} has no {layer} here; it has "
+                    f"{', '.join(known)}"
+                )
+
+
+def same_classes(train: Sequence[str], test: Sequence[str], first: str, second: str) -> None:
+    """Refuses to test on other classes than were trained on.
+
+    Args:
+        train, test: names of the classes.
+        first, second: what has them.
+    """
+    for one, other in zip_longest(train, test):
+        if one != other:
+            raise Refusal(
+                f"{first} and {second} have other classes ({len(train)} and {len(test)}); the first that differs: "
+                f"{one or 'none'} and {other or 'none'}"
+            )
+
+
 def check_counts(params: RunParams, images: int, labelled: int | None = None) -> None:
     """Refuses clusters or dimensions that `images` pictures, `labelled` of them with a class, cannot fill."""
     neighbours = params.cluster.pic.neighbours
@@ -88,7 +194,7 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
     if images < 2:
         where = "" if labelled is None else " (see rejected.parquet)"
         raise Refusal(
-            f"datasets.{params.dataset.name}: {plural(images, 'usable picture')} in {params.dataset.path}; "
+            f"datasets.{params.pictures.name}: {plural(images, 'usable picture')} in {params.pictures.path}; "
             f"at least 2 are needed{where}"
         )
     wrong = [f"whiten.dim: {dim} dimensions"] if dim > images else []

@@ -28,8 +28,8 @@ def _changes(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iter
 
 
 def as_values(params: RunParams) -> dict[str, Any]:
-    """`params` as plain values for YAML, every key with its value or null; `retain` is none of a stage's."""
-    return params.model_dump(mode="json", exclude={"retain"})
+    """`params` as plain values for YAML, every key with its value or null, without those that no stage depends on."""
+    return params.model_dump(mode="json", exclude={"retain", "evaluations"})
 
 
 def unrecorded(keys: Iterable[str], recorded: Iterable[str], values: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -22,7 +23,9 @@ def leaves(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
+    # An optional section is one too; several in a tuple are none.
+    optional = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    for candidate in (annotation, *optional):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from stages.errors import Refusal
 from stages.parameters.checks import check_chunk, check_sizes
 from stages.parameters.cluster import PICParams
-from stages.parameters.dataset import DatasetKeys, DatasetParams
+from stages.parameters.dataset import DatasetParams
+from stages.parameters.evaluation import Evaluation
 from stages.parameters.keys import leaves
 from stages.parameters.named import no_run, refuse_name
+from stages.parameters.protocols import DATA_SET, EVALUATION_SET, names_of, protocols
 from stages.parameters.run import RunParams, run_params_class
+from stages.parameters.sets import EvaluationSet, check_set
 
-NOT_OVERRIDDEN = ("datasets", "runs")
+S = TypeVar("S", bound=BaseModel)
+
+NOT_OVERRIDDEN = ("datasets", "evaluation_sets", "evaluations", "runs")
 """Keys of the root's params.yaml that are no parameters of a run."""
 
 
@@ -52,17 +56,24 @@ def resolve_run(root: Mapping[str, Any], run: str, revision: Mapping[str, int] |
         raise Refusal(f"params.yaml: runs.{run} must be a section of keys, or {{}}")
     base = {key: value for key, value in root.items() if key not in NOT_OVERRIDDEN}
     values = merge(base, override or {})
-    name = values.get("dataset")
-    datasets = root.get("datasets")
-    if not isinstance(datasets, Mapping) or name not in datasets:
-        known = ", ".join(map(str, datasets)) if isinstance(datasets, Mapping) else "none"
-        raise Refusal(f"params.yaml: dataset: {name!r} is not one of `datasets` ({known})")
-    refuse_name(name, "datasets:")
-    if not isinstance(datasets[name], Mapping):
-        raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
-    values["dataset"] = {"name": name, **datasets[name]}
+    if values.get("dataset", "") is not None:
+        values["dataset"] = _entry(root, "datasets", values.get("dataset"), "dataset")
+    values["evaluations"] = evaluations_of(root, run)
     values["run"] = run
     return validate_run(_relevant(values) | {"revision": dict(revision or {})}, "params.yaml")
+
+
+def evaluations_of(root: Mapping[str, Any], run: str) -> tuple[Evaluation, ...]:
+    """The evaluations that `runs` names for a run, resolved.
+
+    Raises:
+        Refusal: one is unknown, or its entry is not valid.
+    """
+    key = f"runs.{run}.evaluations"
+    names = (root["runs"][run] or {}).get("evaluations") or ()
+    if not isinstance(names, Sequence) or isinstance(names, str):
+        raise Refusal(f"params.yaml: {key} must be a list of names of `evaluations`, not {names!r}")
+    return tuple(resolve_evaluation(root, name, key) for name in dict.fromkeys(names))
 
 
 def _relevant(values: dict[str, Any]) -> dict[str, Any]:
@@ -93,37 +104,97 @@ def validate_run(values: Mapping[str, Any], source: str) -> RunParams:
 
 
 def _first_problem(error: ValidationError, values: Mapping[str, Any], source: str) -> str:
-    first = error.errors(include_url=False)[0]
-    where = [str(part) for part in first["loc"]]
+    where = [str(part) for part in error.errors(include_url=False)[0]["loc"]]
     if where[0] == "dataset" and isinstance(values.get("dataset"), Mapping):
-        where[:1] = ["datasets", str(values["dataset"].get("name"))]
-    key = ".".join(where)
+        at = ["datasets", str(values["dataset"].get("name"))]
+        known = [".".join([*at, name.removeprefix("dataset.")]) for name in known_keys() if name.startswith("dataset.")]
+        return _problem(error, at, source, known, skipped=1)
+    return _problem(error, [], source, known_keys())
+
+
+def _problem(error: ValidationError, at: list[str], source: str, known: list[str], skipped: int = 0) -> str:
+    """The first problem, of values that stand below the key `at`, in one line.
+
+    Args:
+        known: all dotted keys that there are.
+        skipped: parts of the error's place that `at` stands for.
+    """
+    first = error.errors(include_url=False)[0]
+    key = ".".join([*at, *map(str, first["loc"][skipped:])])
     if first["type"] == "extra_forbidden":
-        known = [re.sub(r"^dataset\.", ".".join([*where[:2], ""]), name) for name in known_keys()]
-        close = difflib.get_close_matches(key, known if where[0] == "datasets" else known_keys(), n=1, cutoff=0.5)
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else f"; see the comments in {source}"
         return f"{source}: {key}: no such key{hint}"
     given = first.get("input")
     if first["type"] == "missing":
         return f"{source}: {key} is missing; see the comments in the committed params.yaml"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{source}: {key}: {message}, not {given!r}; correct it with --set {key}=…"
+    # --set reaches a run and its data sets alone.
+    how = f"in {source}" if at and at[0].startswith("evaluation") else f"with --set {key}=…"
+    return f"{source}: {key}: {message}, not {given!r}; correct it {how}"
 
 
 def known_keys() -> list[str]:
     """Every dotted key that a run can be given."""
-    return [key for key in leaves(run_params_class()) if key not in ("run", "revision")]
+    return [key for key in leaves(run_params_class()) if key not in ("run", "revision", "evaluations")]
 
 
-def resolve_dataset(entry: Any, name: str) -> DatasetParams:
-    """One entry of `datasets`, whatever the runs want of it."""
-    refuse_name(name, "datasets:")
-    if not isinstance(entry, Mapping):
-        raise Refusal(f"params.yaml: datasets.{name} must be a section of keys")
-    values = {"dataset": {"name": name, **entry}}
-    try:
-        dataset = DatasetKeys.model_validate(values).dataset
-    except ValidationError as error:
-        raise Refusal(_first_problem(error, values, "params.yaml")) from None
+def _entry(root: Mapping[str, Any], section: str, name: Any, key: str) -> dict[str, Any]:
+    """An entry of `datasets`, `evaluation_sets` or `evaluations` as it is written, with its name.
+
+    Args:
+        key: the key of params.yaml that names it.
+    """
+    entries = root.get(section)
+    if not isinstance(entries, Mapping) or name not in entries:
+        known = ", ".join(map(str, entries)) if isinstance(entries, Mapping) else "none"
+        raise Refusal(f"params.yaml: {key}: {name!r} is not one of `{section}` ({known})")
+    refuse_name(name, f"{section}:")
+    if not isinstance(entries[name], Mapping):
+        raise Refusal(f"params.yaml: {section}.{name} must be a section of keys")
+    return {"name": name, **entries[name]}
+
+
+def resolve_dataset(root: Mapping[str, Any], name: str, key: str = "dataset") -> DatasetParams:
+    """One entry of `datasets`, whatever the runs want of it.
+
+    Args:
+        root: content of the root's params.yaml.
+        key: the key of params.yaml that names it.
+
+    Raises:
+        Refusal: there is none, or it is not valid.
+    """
+    dataset = _validated(DatasetParams, _entry(root, "datasets", name, key), f"datasets.{name}")
     check_chunk(dataset)
     return dataset
+
+
+def resolve_set(root: Mapping[str, Any], name: str, key: str = "set") -> EvaluationSet:
+    """One entry of `evaluation_sets`; as `resolve_dataset`."""
+    found = _validated(EvaluationSet, _entry(root, "evaluation_sets", name, key), f"evaluation_sets.{name}")
+    check_set(found)
+    return found
+
+
+def resolve_evaluation(root: Mapping[str, Any], name: str, key: str = "evaluations") -> Evaluation:
+    """One entry of `evaluations` with the data that it reads; as `resolve_dataset`."""
+    entry = _entry(root, "evaluations", name, key)
+    where = f"evaluations.{name}"
+    protocol = str(entry.get("protocol"))
+    if protocol not in protocols():
+        raise Refusal(f"params.yaml: {where}.protocol: {protocol!r} is not one of {', '.join(protocols())}")
+    params = _validated(protocols()[protocol], entry, where)
+    return Evaluation(
+        params,
+        tuple(resolve_dataset(root, name, where) for name in dict.fromkeys(names_of(params, DATA_SET))),
+        tuple(resolve_set(root, name, where) for name in dict.fromkeys(names_of(params, EVALUATION_SET))),
+    )
+
+
+def _validated(section: type[S], values: Mapping[str, Any], where: str) -> S:
+    """An entry of params.yaml at the dotted key `where`; the first thing wrong becomes one line."""
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise Refusal(_problem(error, where.split("."), "params.yaml", list(leaves(section, f"{where}.")))) from None

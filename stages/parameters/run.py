@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import BeforeValidator, Field, create_model, field_serializer
 
 import stages.parameters
 from stages.errors import Refusal
 from stages.parameters.cluster import ClusterParams
 from stages.parameters.dataset import DatasetParams
+from stages.parameters.evaluation import Evaluation
 from stages.parameters.extract import ExtractParams
+from stages.parameters.init import InitParams
 from stages.parameters.model import ModelParams
 from stages.parameters.named import refuse_name
 from stages.parameters.pseudolabel import PseudolabelParams
@@ -21,6 +24,10 @@ from stages.parameters.retain import RetainParams
 from stages.parameters.train import TrainParams
 from stages.parameters.types import Device, Int, Precision, Section, Seed, Text
 from stages.parameters.whiten import WhitenParams
+
+
+def _absent(value: Any) -> Any:
+    return None if isinstance(value, Mapping) and value.get("name", "") is None else value
 
 
 class RunParams(Section):
@@ -34,8 +41,9 @@ class RunParams(Section):
     """Of everything random; with the epoch and the stage it fixes each result."""
     epochs: Annotated[Int, Field(ge=0)]
     """How many are trained (500 in the paper); 0 clusters the random network."""
-    dataset: DatasetParams
-    """The pictures; in the root's params.yaml the name of one of `datasets`."""
+    dataset: Annotated[DatasetParams | None, BeforeValidator(_absent)]
+    """The pictures; in the root's params.yaml the name of one of `datasets`. None: a run of 0 epochs without pictures,
+    which is there to be evaluated."""
     device: Device
     """Where networks and clusters are computed: cpu, cuda or cuda:N."""
     precision: Precision
@@ -45,6 +53,7 @@ class RunParams(Section):
     workers: Annotated[Int, Field(ge=0)]
     """Threads that prepare batches; never changes a result."""
     model: ModelParams
+    init: InitParams = InitParams()
     extract: ExtractParams
     whiten: WhitenParams
     cluster: ClusterParams
@@ -52,6 +61,9 @@ class RunParams(Section):
     train: TrainParams
     retain: RetainParams = RetainParams()
     """Of the root's params.yaml alone: no stage depends on it, and the run's own file lacks it."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """What the finished network is measured by (section 4); in the root's params.yaml names of `evaluations`. No stage
+    depends on the list, and the run's own file lacks it."""
     revision: dict[str, int] = Field(default_factory=dict)
     """REVISION of each stage's module."""
 
@@ -60,9 +72,28 @@ class RunParams(Section):
         """The epoch that the run starts from: 0, or the one that it branched from."""
         return 0 if self.branch is None else parse_branch(self.branch)[1]
 
+    @field_serializer("dataset")
+    def _every_key(self, dataset: DatasetParams | None) -> dict[str, Any]:
+        """Null under each key where there is none: DVC fails on a key that it tracks and that is gone."""
+        if dataset is not None:
+            return dataset.model_dump()
+        return dict.fromkeys(DatasetParams.model_fields)
 
-NOT_OF_ROOT = ("run", "branch", "retain", "revision")
-"""Fields of RunParams that `resolve` does not track in the root's params.yaml: what is kept changes no result."""
+    @property
+    def pictures(self) -> DatasetParams:
+        """The data set, for what needs one.
+
+        Raises:
+            Refusal: the run has none.
+        """
+        if self.dataset is None:
+            raise Refusal(f"run {self.run} has no pictures (dataset: null): it is there to be evaluated alone")
+        return self.dataset
+
+
+NOT_OF_ROOT = ("run", "branch", "retain", "evaluations", "revision")
+"""Fields of RunParams that `resolve` does not track in the root's params.yaml: what is kept, or measured in the end,
+changes no result."""
 
 
 @cache

@@ -12,21 +12,25 @@ import numpy as np
 
 from stages.artifacts.chunks import ChunkReader
 from stages.artifacts.documents import load_yaml
+from stages.artifacts.index import EvaluationIndex
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.publishing import Partial
 from stages.artifacts.remedies import maker, remedy
 from stages.artifacts.run_params import load_run_params
 from stages.dag.declared import declared
-from stages.dag.folders import run_folder
+from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.names import PARAMS
 from stages.dag.nodes import Node
 from stages.dag.revisions import revision_of, revisions
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetKeys, DatasetParams
+from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.keys import pick
-from stages.parameters.resolution import resolve_dataset, resolve_run
+from stages.parameters.protocols import ProtocolParams
+from stages.parameters.resolution import resolve_dataset, resolve_evaluation, resolve_run, resolve_set
 from stages.parameters.resolve import ResolveKeys
 from stages.parameters.run import RunParams
+from stages.parameters.sets import EvaluationSet, SetKeys
 from stages.parameters.types import NoKeys
 from stages.runtime.report import Reporter
 
@@ -45,7 +49,7 @@ class Job(Generic[P]):
         node: the stage and its paths.
         report: receives what the stage tells.
         params: the declared keys, as an object of the class that the declaration names. There are no others, so that
-            no result can depend on a key that DVC does not track.
+            no result can depend on a key that DVC does not track; see `Stage.untracked`.
         folder: in which the outputs are published.
         partial: the folder in which they are written until then, and which may hold save points.
         rng: numpy's generator, seeded from (seed, epoch, stage).
@@ -103,13 +107,22 @@ class Job(Generic[P]):
         tracked = [str(Path(out.path).relative_to(self.node.folder)) for out in self.node.outs.values()]
         return tracked + self._untracked
 
-    def packed(self) -> PackedImages:
-        """The pictures of the input "pack".
+    def packed(self, role: str = "pack") -> PackedImages:
+        """The pictures whose pack.json is the input `role`.
 
         Raises:
             Refusal: they are not there in full.
         """
-        return PackedImages(self.input("pack").parent)
+        return PackedImages(self.input(role).parent)
+
+    def index(self, role: str) -> EvaluationIndex:
+        """The evaluation set whose index.json is the input `role`.
+
+        Raises:
+            Refusal: the index is missing, or the set is not in params.yaml.
+        """
+        folder = self.input(role).parent
+        return EvaluationIndex(folder, self.root / load_set(self.root, folder.name).path)
 
     def rows(self, role: str, made_by: str) -> ChunkReader:
         """Reader of an input that is an array in chunks.
@@ -133,8 +146,10 @@ class Job(Generic[P]):
 
     @property
     def label(self) -> str:
-        """The stage for people, such as "epoch 3 train", "final extract" or "export"."""
+        """The stage for people, such as "epoch 3 train", "final extract" or "export"; an evaluation's name."""
         where = Path(self.node.folder).name
+        if declared()[self.node.stage].place == "evaluation":
+            return where
         if self.node.epoch is None:
             return self.node.stage
         return f"{where if where == 'final' else f'epoch {self.node.epoch}'} {self.node.stage}"
@@ -165,7 +180,7 @@ def _state(path: Path) -> list[tuple[str, int, int, int]]:
 
 
 def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job[Any]:
-    """The job of a stage of a run. One with `root_keys`, such as `resolve`, gets the root's parameters, resolved.
+    """The job of a stage of a run; `resolve` gets the root's parameters, resolved, an evaluation its entry there.
 
     Raises:
         Refusal: the parameters are missing or not valid.
@@ -173,25 +188,35 @@ def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job[
     stage = declared()[node.stage]
 
     def load() -> Loaded[Any]:
-        if stage.root_keys:
+        if stage.place == "run":
             resolved = resolve_run(load_yaml(root / PARAMS), params.run, revisions())
             return ResolveKeys.model_construct(run=resolved), None
+        if stage.place == "evaluation":
+            entry = resolve_evaluation(load_yaml(root / PARAMS), Path(node.folder).name)
+            own = load_run_params(root / run_folder(params.run))
+            keys: EvaluationKeys[ProtocolParams] = EvaluationKeys(
+                evaluation=entry.params, seed=own.seed, device=own.device, precision=own.precision
+            )
+            return keys, revision_of(node.stage)
         current = load_run_params(root / run_folder(params.run))
         return pick(current, stage.keys or NoKeys), current.revision.get(node.stage)
 
     return Job(root, node, load, report, params.seed)
 
 
-def dataset_job(root: Path, node: Node, report: Reporter) -> Job[DatasetKeys]:
-    """The job of a stage of a data set, whose parameters are its entry in `datasets`.
+def data_job(root: Path, node: Node, report: Reporter) -> Job[Any]:
+    """The job of a stage of a data set or an evaluation set, whose parameters are its entry in params.yaml.
 
     Raises:
         Refusal: the entry is missing or not valid.
     """
     name = Path(node.folder).name
 
-    def load() -> Loaded[DatasetKeys]:
-        return DatasetKeys(dataset=load_dataset_params(root, name)), revision_of(node.stage)
+    def load() -> Loaded[Any]:
+        revision = revision_of(node.stage)
+        if node.folder == dataset_folder(name):
+            return DatasetKeys(dataset=load_dataset_params(root, name)), revision
+        return SetKeys(set=load_set(root, name)), revision
 
     return Job(root, node, load, report)
 
@@ -202,9 +227,13 @@ def load_dataset_params(root: Path, name: str) -> DatasetParams:
     Raises:
         Refusal: it is missing or not valid.
     """
-    content = load_yaml(root / PARAMS)
-    datasets = content.get("datasets")
-    if not isinstance(datasets, dict) or name not in datasets:
-        known = ", ".join(map(str, datasets)) if isinstance(datasets, dict) else ""
-        raise Refusal(f"params.yaml: there is no data set {name!r} under `datasets` (known: {known or 'none'})")
-    return resolve_dataset(datasets[name], name)
+    return resolve_dataset(load_yaml(root / PARAMS), name)
+
+
+def load_set(root: Path, name: str) -> EvaluationSet:
+    """The entry `name` of `evaluation_sets` in the root's params.yaml.
+
+    Raises:
+        Refusal: it is missing or not valid.
+    """
+    return resolve_set(load_yaml(root / PARAMS), name)

@@ -8,26 +8,28 @@ and float modes are the run's, and a stage reads its inputs from disk and nowher
 from __future__ import annotations
 
 import os
+import posixpath
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from stages.artifacts.documents import load_yaml
 from stages.artifacts.plans import recorded_plans
-from stages.artifacts.run_params import load_run_params
+from stages.artifacts.run_params import load_run_params, with_evaluations
+from stages.dag.data import dataset_nodes, set_nodes
 from stages.dag.declared import declared
-from stages.dag.folders import dataset_folder, find_root, run_folder
-from stages.dag.graph import DEMO, dataset_nodes, end_nodes, epoch_nodes, final_nodes, root_nodes, start_nodes
+from stages.dag.folders import IMAGES, RUNS, SETS, dataset_folder, evaluation_folder, find_root, run_folder
+from stages.dag.graph import DEMO, end_nodes, epoch_nodes, evaluation_nodes, final_nodes, root_nodes, start_nodes
 from stages.dag.names import LOG, PARAMS
 from stages.dag.nodes import Node
 from stages.errors import Refusal, outside
 from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
-from stages.runtime.job import Job, dataset_job, load_dataset_params, run_job
+from stages.runtime.job import Job, data_job, load_dataset_params, load_set, run_job
 from stages.runtime.locks import only_writer, reader
 from stages.runtime.memory import give_memory_back, keep_memory, peak_memory
 from stages.runtime.report import Reporter
@@ -97,15 +99,11 @@ def run_stage(function: StageFunction) -> None:
         relative = folder.relative_to(root)
         owner = _owner(relative)
         log = root / owner / LOG
-        kind, name = owner.parts[1], owner.name
-        what = f"data set {name}" if kind == "images" else f"run {name}"
-        with only_writer(root / owner, what), Reporter(log) as report:
-            if kind == "images":
-                dataset = load_dataset_params(root, name)
-                node = next(node for node in dataset_nodes(dataset) if node.stage == function.__name__)
-                execute(function, dataset_job(root, node, report), None)
+        with only_writer(root / owner, called(owner.as_posix())), Reporter(log) as report:
+            if owner == Path(run_folder(owner.name)):
+                _run_in_run(function, root, relative, owner.name, report)
             else:
-                _run_in_run(function, root, relative, name, report)
+                _run_in_data(function, root, owner, report)
     except (Refusal, OSError) as error:
         told = outside(error) if isinstance(error, OSError) else str(error)
         if os.environ.get(DEBUG):
@@ -125,17 +123,44 @@ def run_stage(function: StageFunction) -> None:
 
 def _run_in_run(function: StageFunction, root: Path, folder: Path, run: str, report: Reporter) -> None:
     stage = function.__name__
+    place = declared()[stage].place
     # What `resolve` makes is what all others read.
-    first = declared()[stage].place == "run"
-    params = resolve_run(load_yaml(root / PARAMS), run) if first else load_run_params(root / run_folder(run))
-    with reads_dataset(root, params):
-        execute(function, run_job(root, find_node(root, params, folder, stage), params, report), params)
+    params = resolve_run(load_yaml(root / PARAMS), run) if place == "run" else load_run_params(root / run_folder(run))
+    if place in ("evaluation", "project"):
+        params = with_evaluations(root, params)
+    node = find_node(root, params, folder, stage)
+    with reads_data(root, node):
+        execute(function, run_job(root, node, params, report), params)
 
 
-def reads_dataset(root: Path, params: RunParams) -> AbstractContextManager[None]:
-    """Keeps a run's pictures from being packed again meanwhile."""
-    name = params.dataset.name
-    return reader(root / dataset_folder(name), f"data set {name}", f"run {params.run}")
+def _run_in_data(function: StageFunction, root: Path, folder: Path, report: Reporter) -> None:
+    name = folder.name
+    if folder == Path(dataset_folder(name)):
+        nodes = dataset_nodes(load_dataset_params(root, name))
+    else:
+        nodes = set_nodes(load_set(root, name))
+    node = next(node for node in nodes if node.stage == function.__name__)
+    execute(function, data_job(root, node, report), None)
+
+
+@contextmanager
+def reads_data(root: Path, node: Node, besides: Collection[str] = ()) -> Iterator[None]:
+    """Keeps the data that a stage of a run reads from being made again meanwhile.
+
+    Args:
+        besides: folders that are kept already.
+    """
+    folders = {posixpath.dirname(path) for path in node.all_deps()} - set(besides)
+    with ExitStack() as held:
+        for folder in sorted(folder for folder in folders if folder.startswith((IMAGES, SETS))):
+            held.enter_context(reader(root / folder, called(folder), f"run {node.run}"))
+        yield
+
+
+def called(folder: str) -> str:
+    """A folder below data/ in words, such as "run demo"."""
+    kinds = {IMAGES: "data set", SETS: "evaluation set", RUNS: "run"}
+    return f"{kinds[posixpath.dirname(folder)]} {posixpath.basename(folder)}"
 
 
 def find_node(root: Path, params: RunParams, folder: Path, stage: str) -> Node:
@@ -145,6 +170,8 @@ def find_node(root: Path, params: RunParams, folder: Path, stage: str) -> Node:
         nodes = root_nodes(params)
     elif folder.as_posix() == run_folder(params.run):
         nodes = [*start_nodes(params), *end_nodes(params, recorded_plans(root, params))]
+    elif folder.as_posix() == evaluation_folder(params.run, where):
+        nodes = [node for node in evaluation_nodes(params) if node.folder == folder.as_posix()]
     elif where == "final":
         nodes = final_nodes(params)
     elif where.isdecimal() and int(where) > params.start:
@@ -154,12 +181,14 @@ def find_node(root: Path, params: RunParams, folder: Path, stage: str) -> Node:
     for node in nodes:
         if node.stage == stage:
             return node
+    if declared()[stage].place == "evaluation":
+        raise Refusal(f"params.yaml names no evaluation {where} with protocol {stage} for run {params.run}")
     raise Refusal(f"{folder} has no stage {stage} (cluster.every: {params.cluster.every})")
 
 
 def _owner(relative: Path) -> Path:
-    """data/images/NAME or data/runs/NAME, which lock, log and timings belong to."""
+    """data/images/NAME, data/evaluation/NAME or data/runs/NAME, which lock, log and timings belong to."""
     parts = Path(run_folder(DEMO)).parts if relative == Path() else relative.parts
-    if len(parts) >= 3 and parts[0] == "data" and parts[1] in ("images", "runs"):
+    if len(parts) >= 3 and "/".join(parts[:2]) in (IMAGES, SETS, RUNS):
         return Path(*parts[:3])
-    raise Refusal(f"{relative} is neither data/images/DATASET nor inside data/runs/RUN")
+    raise Refusal(f"{relative} is neither {IMAGES}/DATASET nor {SETS}/SET nor inside {RUNS}/RUN")

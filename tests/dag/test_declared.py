@@ -19,16 +19,20 @@ NO_STAGES = {"__init__", "errors", "words"}
 """Modules beside the stages that are none."""
 
 DATA_SET = ["generate", "pack"]
+SET = ["draw", "index", "proposals"]
 START = ["resolve", "init"]
 EPOCH = ["extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint"]
-END = ["export", "figures"]
-PROJECT = ["demo"]
+END = ["weights", "export", "figures"]
+EVALUATION = ["detection", "knn", "linear_probe", "mlp", "retrieval", "segmentation", "voc_classification"]
+PROJECT = ["tables"]
 
 
 def test_stages_are_in_the_order_of_computation():
     guards = {name for name, stage in declared().items() if stage.place == "guard"}
     assert guards == {"pruned", "unfinished"}
-    assert [name for name in declared() if name not in guards] == DATA_SET + START + EPOCH + END + PROJECT
+    assert [
+        name for name in declared() if name not in guards
+    ] == DATA_SET + SET + START + EPOCH + END + EVALUATION + PROJECT
     assert [stage.name for stage in of_epochs()] == EPOCH
     assert set(EPOCH) < {stage.name for stage in of_runs()} < set(declared())
 

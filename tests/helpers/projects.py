@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
     "cluster": {"k": 10},
     "train": {"batch": 32, "passes": 1},
     "datasets": {"demo": {"generate": {"images": 170}}},
+    "runs": {"demo": {"evaluations": []}},
 }
 """Minutes become seconds. 170 is a multiple of neither batch nor chunk: three chunks of features and of pixels."""
 

@@ -22,9 +22,9 @@ from PIL import Image
 from projects import params_text
 
 from stages.artifacts.run_params import load_run_params
-from stages.dag.graph import dataset_nodes
+from stages.dag.data import dataset_nodes
 from stages.pack import pack
-from stages.runtime.job import dataset_job, load_dataset_params, run_job
+from stages.runtime.job import data_job, load_dataset_params, run_job
 from stages.runtime.report import Reporter
 from stages.runtime.runner import execute, find_node
 
@@ -67,7 +67,7 @@ def project_with(root: Path, source: str, **dataset: Any) -> Path:
 def pack_into(root: Path, report: Reporter | None = None) -> Path:
     """Packs the data set `mine` in this process."""
     node = dataset_nodes(load_dataset_params(root, "mine"))[-1]
-    execute(pack, dataset_job(root, node, report or Stopping()), None)
+    execute(pack, data_job(root, node, report or Stopping()), None)
     return root / node.folder
 
 

@@ -61,6 +61,7 @@ def test_alexnet_at_63_pixels_and_the_others_at_32_are_accepted():
     for name in ("vgg16", "resnet18", "resnet50"):
         content = with_key("model.input", 32)
         content["model"]["architecture"] = name
+        content["runs"]["demo"] = {}
         content["whiten"]["dim"] = 16
         assert resolve_run(content, "demo").model.input == 32
 
@@ -83,6 +84,7 @@ def test_more_dimensions_than_the_network_has_features_are_refused():
 def test_as_many_dimensions_as_a_residual_network_has_features_are_accepted():
     content = with_key("whiten.dim", 616)
     content["model"] |= {"architecture": "resnet50", "width": 0.3}
+    content["runs"]["demo"] = {}
     assert resolve_run(content, "demo").whiten.dim == 616
     content["whiten"]["dim"] = 617
     assert "--set whiten.dim=616" in refused(lambda: resolve_run(content, "demo"))

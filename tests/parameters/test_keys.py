@@ -40,7 +40,7 @@ def test_no_suggestion_is_a_key_that_would_be_refused():
     for key in known_keys():
         place = BASE
         for part in key.replace("dataset.", "datasets.demo.").split("."):
-            if key in ("branch", "dataset.name", "cluster.counted_from"):
+            if key in ("branch", "dataset.name", "dataset.classes", "cluster.counted_from"):
                 break
             assert part in place, f"{key}: add it to params.yaml and to tests/helpers/params.yaml"
             place = place[part]

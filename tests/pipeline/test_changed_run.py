@@ -27,7 +27,7 @@ def mixed_run(finished_copy):
     finished_copy.edit({"train": {"lr": 0.3}})
     params = params_of(finished_copy.root)
     nodes = [start_nodes(params)[0], node_of(params, "0001:train"), node_of(params, "0001:checkpoint")]
-    with Engine(finished_copy.root, "demo", "demo", Reporter()) as engine:
+    with Engine(finished_copy.root, "demo", Reporter()) as engine:
         assert engine.execute(nodes, params) == 3
     return finished_copy
 

@@ -16,8 +16,10 @@ from pipeline import open_run
 from pipeline.drift import Source, drift
 from pipeline.recording.engine import Engine
 from stages.artifacts.run_params import load_run_params
+from stages.dag.data import dataset_nodes
+from stages.dag.graph import start_nodes
 from stages.runtime.job import load_dataset_params
-from stages.runtime.runner import reads_dataset
+from stages.runtime.runner import reads_data
 
 
 @pytest.fixture
@@ -147,7 +149,7 @@ def test_what_is_left_out_now_is_not_called_gone(finished_copy, photos, cli):
 def test_packing_is_refused_while_a_run_computes_on_the_pictures(cli, finished_copy):
     params = load_run_params(finished_copy.root / "data/runs/demo")
     before = finished_copy.tree()
-    with reads_dataset(finished_copy.root, params):
+    with reads_data(finished_copy.root, start_nodes(params)[0]):
         line = cli.refused(finished_copy.root, "rerun", "pack", "--dataset", "demo")
     assert "data set demo in use by run demo, host" in line and f"pid {os.getpid()}, since 2" in line
     assert finished_copy.tree() == before
@@ -155,10 +157,10 @@ def test_packing_is_refused_while_a_run_computes_on_the_pictures(cli, finished_c
 
 def test_a_run_that_computes_holds_its_pictures(finished_copy):
     params = load_run_params(finished_copy.root / "data/runs/demo")
-    with Engine(finished_copy.root, "demo", "demo", quiet()) as engine:
-        engine.execute([], params)
-        with Engine(finished_copy.root, None, "demo", quiet()) as other:
-            assert "in use by run demo" in refused(lambda: other.pack(params.dataset, force="pack"))
+    with Engine(finished_copy.root, "demo", quiet()) as engine:
+        engine.execute(start_nodes(params)[:1], params)
+        with Engine(finished_copy.root, None, quiet()) as other:
+            assert "in use by run demo" in refused(lambda: other.provide(dataset_nodes(params.pictures), force="pack"))
 
 
 def test_a_branch_is_advised_only_where_its_checkpoint_is_there(cli, finished_copy):

@@ -50,9 +50,10 @@ def test_a_changed_key_keeps_comments_and_the_order_of_keys(root):
     settings.put("runs.demo.epochs", 7)
     assert settings.save() is True
     removed = [line for line in difference(before, written(root)) if line.startswith("-")]
-    assert [line.split("#")[0].strip("- ") for line in removed] == ["demo: {}"]
+    assert removed == []
     values = yaml.safe_load(written(root))
-    assert values["runs"]["demo"] == {"train": {"lr": 0.125}, "epochs": 7}
+    named = yaml.safe_load(before)["runs"]["demo"]
+    assert values["runs"]["demo"] == named | {"train": {"lr": 0.125}, "epochs": 7}
     assert list(values) == list(yaml.safe_load(before))
 
 
@@ -73,8 +74,9 @@ def test_what_is_added_stands_in_its_section_one_line_a_leaf(root):
         settings.save()
         settings = Settings(root)
     lines = written(root).splitlines()
+    (after,) = (line for line in lines if line.startswith("evaluation_sets:"))
     first = lines.index("  mine: {path: /mine, size: 72}")
-    assert lines[first + 1 : first + 4] == ["  other: {path: /other, size: 72}", "", "runs:"]
+    assert lines[first + 1 : first + 4] == ["  other: {path: /other, size: 72}", "", after]
     assert lines[-3:] == ["  other:", "    dataset: other", "    cluster: {k: 20}"]
 
 
@@ -90,8 +92,7 @@ def test_what_another_process_wrote_meanwhile_is_kept(root):
     values = yaml.safe_load(written(root))
     assert {"mine", "other"} <= values["runs"].keys()
     assert {"mine", "other"} <= values["datasets"].keys()
-    assert values["runs"]["demo"] == {"seed": 5}
-    assert here.content["runs"]["demo"] == {"seed": 5}
+    assert values["runs"]["demo"]["seed"] == here.content["runs"]["demo"]["seed"] == 5
 
 
 def test_a_run_dropped_while_another_process_writes_is_gone(root):
@@ -102,7 +103,7 @@ def test_a_run_dropped_while_another_process_writes_is_gone(root):
     here.save()
     values = yaml.safe_load(written(root))
     assert "yfcc-alexnet" not in values["runs"]
-    assert values["runs"]["demo"] == {"seed": 5}
+    assert values["runs"]["demo"]["seed"] == 5
 
 
 def test_a_run_that_another_process_made_under_the_same_name_is_refused_and_stays(root):
@@ -119,7 +120,7 @@ def test_a_run_that_another_process_made_under_the_same_name_is_refused_and_stay
 
 
 def test_runs_that_are_no_sections_or_have_numbers_for_names_have_the_data_set_of_all(root):
-    edited = written(root).replace("  demo: {}", "  demo: {}\n  2024: {}\n  odd: 3\n  empty:")
+    edited = written(root).replace("\nruns:", "\nruns:\n  2024: {}\n  odd: 3\n  empty:")
     (root / "params.yaml").write_text(edited)
     settings = Settings(root)
     assert [settings.dataset_of(run) for run in ("2024", "odd", "empty", "yfcc-alexnet")] == ["demo"] * 3 + ["yfcc"]
@@ -202,7 +203,7 @@ def test_a_number_given_by_set_is_that_number_after_a_write(root, text, value):
 
 @pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("5e-2", 0.05), ("1e5", 1e5)])
 def test_a_number_typed_without_a_point_is_that_number_to_both_readers(root, text, value):
-    edited = written(root).replace("  demo: {}", f"  demo: {{train: {{lr: {text}}}}}")
+    edited = written(root).replace("  demo:\n    eval", f"  demo:\n    train: {{lr: {text}}}\n    eval")
     assert edited != written(root)
     (root / "params.yaml").write_text(edited)
     assert Settings(root).resolve("demo").train.lr == value
@@ -230,7 +231,7 @@ def test_set_of_a_data_sets_key_goes_to_the_data_set(root):
     settings = Settings(root)
     settings.set_text("demo", "datasets.demo.size=96")
     assert settings.content["datasets"]["demo"]["size"] == 96
-    assert settings.content["runs"]["demo"] == {}
+    assert list(settings.content["runs"]["demo"]) == ["evaluations"]
     assert settings.resolve("demo").dataset.size == 96
 
 

@@ -76,12 +76,14 @@ def scene(project: Project, point: str, *, ask_dvc: bool) -> Scene:
 
 def eager(project: Project) -> Project:
     """`train` makes a save point after each step instead of every five minutes."""
-    path = project.path("stages/train.py")
-    text = path.read_text()
-    for old, new in (("SAVE_SECONDS = 300.0", "SAVE_SECONDS = 0.0"), ("CHECK_EVERY = 20", "CHECK_EVERY = 1")):
+    for name, old, new in (
+        ("stages/runtime/save_points.py", "SAVE_SECONDS = 300.0", "SAVE_SECONDS = 0.0"),
+        ("stages/train.py", "CHECK_EVERY = 20", "CHECK_EVERY = 1"),
+    ):
+        path = project.path(name)
+        text = path.read_text()
         assert old in text
-        text = text.replace(old, new)
-    path.write_text(text)
+        path.write_text(text.replace(old, new))
     return project
 
 

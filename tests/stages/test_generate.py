@@ -5,9 +5,9 @@ from stage_helpers import N, Stopping, files
 
 
 def test_more_pictures_leave_the_first_as_they_are(finished_copy):
-    from stages.dag.graph import dataset_nodes
+    from stages.dag.data import dataset_nodes
     from stages.generate import generate
-    from stages.runtime.job import dataset_job, load_dataset_params
+    from stages.runtime.job import data_job, load_dataset_params
     from stages.runtime.runner import execute
 
     project = finished_copy
@@ -16,7 +16,7 @@ def test_more_pictures_leave_the_first_as_they_are(finished_copy):
     project.edit({"datasets": {"demo": {"generate": {"images": N + 10}}}})
     execute(
         generate,
-        dataset_job(project.root, dataset_nodes(load_dataset_params(project.root, "demo"))[0], Stopping()),
+        data_job(project.root, dataset_nodes(load_dataset_params(project.root, "demo"))[0], Stopping()),
         None,
     )
     after = files(folder)

@@ -20,6 +20,7 @@ from stage_helpers import (
 from stages import train as train_module
 from stages.artifacts.publishing import failure
 from stages.artifacts.run_params import load_run_params
+from stages.runtime import save_points
 
 
 def test_the_number_of_loader_workers_does_not_change_what_is_trained(finished_copy):
@@ -97,7 +98,7 @@ def test_training_stopped_between_two_steps_goes_on_and_gives_the_same_bytes(fin
     """Dropout draws from the global state, so a save point holds it too."""
     project = finished_copy
     before = files(epoch(project, "trained"))
-    monkeypatch.setattr(train_module, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(save_points, "SAVE_SECONDS", -1.0)
     monkeypatch.setattr(train_module, "CHECK_EVERY", 2)
     with pytest.raises(KeyboardInterrupt):
         run_one(project, "train", report=Stopping(5))
@@ -110,7 +111,7 @@ def test_training_stopped_between_two_steps_goes_on_and_gives_the_same_bytes(fin
 
 def test_another_learning_rate_does_not_go_on_from_the_save_point(finished_copy, monkeypatch):
     project = finished_copy
-    monkeypatch.setattr(train_module, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(save_points, "SAVE_SECONDS", -1.0)
     monkeypatch.setattr(train_module, "CHECK_EVERY", 2)
     with pytest.raises(KeyboardInterrupt):
         run_one(project, "train", report=Stopping(5))

@@ -60,7 +60,7 @@ def of_epochs() -> list[Stage]:
 
 def of_runs() -> list[Stage]:
     """The stages that depend on keys of a run's own params.yaml, in order."""
-    places = ("start", *_EPOCH_PLACES, "end")
+    places = ("start", *_EPOCH_PLACES, "network", "end")
     return [stage for stage in declared().values() if stage.place in places]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from pipeline_helpers import unlink
 
 from pipeline import open_run
@@ -56,7 +57,7 @@ def test_runs_prints_a_row_a_run(cli, finished):
 def test_status_of_a_finished_run_says_so(cli, finished):
     ended = cli(finished.root, "status")
     assert ended.status == 0
-    assert "all 22 stages are done" in ended.out
+    assert "all 23 stages are done" in ended.out
     assert "2 more epochs" in ended.out
 
 
@@ -132,9 +133,7 @@ def test_plan_writes_what_a_longer_run_needs(cli, finished_copy):
     assert finished_copy.run_path("epochs/0004/dvc.yaml").exists()
     assert not finished_copy.run_path("epochs/0004/features.zarr").exists()
     assert "4 dvc.yaml files written" in ended.out
-    assert "runs:\n  demo:\n    epochs: 4" in finished_copy.path("params.yaml").read_text() or (
-        "demo: {epochs: 4}" in finished_copy.path("params.yaml").read_text()
-    )
+    assert yaml.safe_load(finished_copy.path("params.yaml").read_text())["runs"]["demo"]["epochs"] == 4
 
 
 def test_a_refusal_of_a_stage_names_its_place_once(cli, finished_copy, monkeypatch):

@@ -11,13 +11,23 @@ import yaml
 from pipeline_helpers import content_of, params_of, planned_files
 from projects import clone_git
 
-from pipeline.recording.dvc_yaml import dataset_yaml, epoch_yaml, final_yaml, run_yaml
+from pipeline.recording.dvc_yaml import (
+    dataset_yaml,
+    epoch_yaml,
+    evaluation_yaml,
+    final_yaml,
+    run_yaml,
+    set_yaml,
+    stage_entry,
+)
 from pipeline.recording.inspector import project_nodes
 from pipeline.recording.recorder import Recorder
+from stages.dag.data import datasets, evaluation_sets
 from stages.dag.epochs import own_epochs
+from stages.dag.graph import BASELINE, evaluation_nodes, root_nodes
 from stages.dag.revisions import revisions
 from stages.errors import Refusal
-from stages.parameters.resolution import resolve_run
+from stages.parameters.resolution import NOT_OVERRIDDEN, resolve_run
 from stages.parameters.run import RunParams, root_sections
 
 
@@ -33,20 +43,30 @@ def test_the_committed_plan_equals_the_generated_one():
     assert params is not None
     if asked(yaml.safe_load(clone_git("show", ":params.yaml"))) != params:
         pytest.skip("params.yaml asks for another demo than tests/helpers/params.yaml, and may not be planned yet")
-    tracked = clone_git("ls-files", "data/images/demo", "data/runs/demo").splitlines()
+    tracked = clone_git("ls-files", "data").splitlines()
     if any(name.endswith("/dvc.lock") for name in tracked):
         pytest.skip("the demo has been run here: its plan is that of its epochs")
     committed = {name: clone_git("show", f":{name}") for name in tracked}
-    generated = dataset_yaml(params.dataset) | run_yaml(params) | final_yaml(params)
-    for epoch in own_epochs(params):
-        generated |= epoch_yaml(params, epoch)
+    generated: dict[str, str] = {}
+    for one in (params, resolve_run(content_of(), BASELINE, revisions())):
+        for dataset in datasets(one):
+            generated |= dataset_yaml(dataset)
+        for entry in evaluation_sets(one):
+            generated |= set_yaml(entry)
+        generated |= run_yaml(one) | final_yaml(one)
+        for epoch in own_epochs(one):
+            generated |= epoch_yaml(one, epoch)
+        for node in evaluation_nodes(one):
+            generated |= evaluation_yaml(node)
     assert sorted(committed) == sorted(generated)
     assert committed == generated
+    (tables,) = root_nodes(params)
+    assert yaml.safe_load(clone_git("show", ":dvc.yaml"))["stages"] == {"tables": stage_entry(tables)}
 
 
-def test_every_section_of_params_yaml_but_runs_datasets_and_retain_is_resolved():
+def test_every_section_of_params_yaml_that_a_result_depends_on_is_resolved():
     content = content_of()
-    assert set(root_sections()) == set(content) - {"runs", "datasets", "retain"}
+    assert set(root_sections()) == set(content) - {*NOT_OVERRIDDEN, "retain"}
 
 
 @pytest.mark.parametrize(
@@ -83,8 +103,8 @@ def test_what_is_large_stays_out_of_dvcs_cache_and_params_persist(make_project):
             large = {"features.zarr", "whitened.zarr", "trained", "checkpoint.pt", "pixels.zarr", "pictures"}
             assert {Path(out).name for out in cached}.isdisjoint(large | {"model.safetensors", "params.yaml"}), name
             assert all(flags["cache"] is False for flags in uncached.values()), name
-            # Packed pictures stay until their successor is whole: their source may be gone.
-            assert (stage in ("resolve", "pack")) == any(flags.get("persist") for flags in uncached.values())
+            # Packed pictures and first weights stay until their successor is whole: their source may be gone.
+            assert (stage in ("resolve", "pack", "init")) == any(flags.get("persist") for flags in uncached.values())
 
 
 def test_an_epoch_without_reclustering_trains_on_the_last_pseudolabels(make_project):

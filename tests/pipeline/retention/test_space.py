@@ -86,6 +86,7 @@ def test_every_network_is_counted(architecture, sobel, width):
     content = content_of()
     content["model"] |= {"architecture": architecture, "sobel": sobel, "width": width, "input": 64}
     content["whiten"]["dim"] = 16
+    content["runs"]["demo"] = {}
     params = resolve_run(content, "demo")
     assert parameters(params) == counted(params)
 

@@ -1,0 +1,45 @@
+"""What dvc.lock files say of single files: made from the last network, or still what was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.recording.hashes import md5
+from stages.artifacts.records import recorded_stages
+from stages.dag.folders import epoch_folder
+from stages.dag.names import CHECKPOINT, FEATURES, WHITENED
+from stages.errors import Refusal
+from stages.parameters.run import RunParams
+
+
+def final_is_current(root: Path, params: RunParams) -> bool:
+    """Whether the records say that final/ was made from the last checkpoint; not so where epochs were added since."""
+    entries = recorded_stages(root / epoch_folder(params.run, "final"))
+    if not {"extract", "whiten", "cluster"} <= entries.keys():
+        return False
+    last = epoch_folder(params.run, params.epochs)
+    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", CHECKPOINT)
+    return (
+        _recorded(entries["extract"], "deps", CHECKPOINT) == (made or md5(root / last / CHECKPOINT))
+        and _recorded(entries["whiten"], "deps", FEATURES) == _recorded(entries["extract"], "outs", FEATURES)
+        and _recorded(entries["cluster"], "deps", WHITENED) == _recorded(entries["whiten"], "outs", WHITENED)
+    )
+
+
+def refuse_other(path: Path, run: str) -> None:
+    """Checks that a file is the recorded one, which it may not be after `git checkout` or `dvc checkout` alone.
+
+    Raises:
+        Refusal: its hash differs from that in the dvc.lock of its folder.
+    """
+    hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
+    recorded = next((hash for hash in hashes if hash is not None), None)
+    found = md5(path)
+    if recorded is not None and found != recorded:
+        state = "is missing" if found is None else "is not what was recorded"
+        raise Refusal(f"{path} {state}: `python -m pipeline verify --run {run}` says what differs and what to do")
+
+
+def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
+    return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)

@@ -1,0 +1,45 @@
+"""`linear_probe`: linear classifiers on the layers of a frozen network (section 4.3, Table 1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stages.parameters.protocols import Pictures, ProtocolParams
+from stages.parameters.types import Float, Int, Section, Text
+
+
+class LayerRates(Section):
+    """SGD of one layer's classifier; the paper chose both by cross-validation, and published neither."""
+
+    lr: Annotated[Float, Field(gt=0)] = 0.01
+    """Step size of the first step."""
+    weight_decay: Annotated[Float, Field(ge=0)] = 1e-4
+    """Factor of the l2 penalty."""
+
+
+class LinearProbeParams(ProtocolParams):
+    """One linear layer on each of several layers, all fed by one forward pass a batch."""
+
+    protocol: Literal["linear_probe"]
+    train: Pictures
+    """Data set that the classifiers are trained on."""
+    test: Pictures
+    """Data set of the same classes that they are tested on."""
+    layers: Annotated[tuple[Text, ...], Field(min_length=1)] = ("conv1", "conv2", "conv3", "conv4", "conv5")
+    """conv1, conv2, ... after the ReLU and before any pooling; also pool, fc6, fc7 and features."""
+    follow: Literal["released-code", "zhang"] = "released-code"
+    """The authors' classifier and schedule, or those of Zhang et al., from whom the paper quotes other rows."""
+    rates: dict[str, LayerRates] = Field(default_factory=dict)
+    """By layer, what differs from `follow`."""
+    per_class: Annotated[Int, Field(ge=1)] | None = None
+    """Labelled pictures of each class; null: all."""
+    epochs: Annotated[Int, Field(ge=1)] = 90
+    """Passes over the training pictures."""
+    drop_every: Annotated[Int, Field(ge=1)] = 40_000
+    """Steps until Zhang's step size is divided by 10."""
+    batch: Annotated[Int, Field(ge=2)] = 256
+    """Pictures a step."""
+    test_every: Annotated[Int, Field(ge=1)] = 1
+    """Epochs between two tests; the last is tested in any case. The best of them is what the released code reports."""

@@ -1,0 +1,169 @@
+"""Trains classifiers on the layers of a frozen network over packed pictures, and tests them as they go (Table 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from stages.artifacts.pictures import PackedImages
+from stages.errors import Refusal
+from stages.method.augment import Crops
+from stages.method.sampling import batches
+from stages.protocols.accuracy import ranks
+from stages.protocols.crops import cut, square_crops
+from stages.protocols.heads import HeadLearner
+from stages.protocols.layers import FrozenLayers
+from stages.runtime.job import Job
+from stages.runtime.prefetch import prefetch
+from stages.runtime.save_points import SavePoints
+
+Cut = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+"""The crops of a picture to test on: (crops, size, size, 3) uint8 from the picture and the size."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How classifiers are trained and tested.
+
+    Attributes:
+        layers: gives what the classifiers see.
+        heads: the classifiers, untrained.
+        side: of the network's input, in pixels.
+        epochs: passes over the training pictures.
+        batch: pictures a step.
+        test_every: epochs between two tests.
+        central: whether training crops are taken from the middle square; else from anywhere.
+        cut: the crops to test on.
+        crops: their number.
+    """
+
+    layers: FrozenLayers
+    heads: HeadLearner
+    side: int
+    epochs: int
+    batch: int
+    test_every: int
+    central: bool
+    cut: Cut
+    crops: int
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What came out.
+
+    Attributes:
+        curve: a row an epoch and layer: epoch, layer, loss, accuracy (of training), top1, top5 (NaN where not tested).
+        predictions: a row a test picture: image, label, then of each layer the class and the rank of the right one.
+    """
+
+    curve: pd.DataFrame
+    predictions: pd.DataFrame
+
+    def numbers(self) -> dict[str, dict[str, float]]:
+        """Percentages by layer: top1 and top5 of the last epoch, and best_top1, the best of all that were tested."""
+        layers = list(dict.fromkeys(self.curve["layer"]))
+        rows = {layer: self.curve[self.curve["layer"] == layer] for layer in layers}
+        return {
+            "top1": {layer: 100 * float(rows[layer]["top1"].iloc[-1]) for layer in layers},
+            "top5": {layer: 100 * float(rows[layer]["top5"].iloc[-1]) for layer in layers},
+            "best_top1": {layer: 100 * float(rows[layer]["top1"].max()) for layer in layers},
+        }
+
+
+def train_and_test(
+    job: Job[Any], probe: Probe, train: PackedImages, chosen: NDArray[np.int64], test: PackedImages
+) -> Probed:
+    """Trains on the pictures `chosen`; after a kill it goes on from its last save point.
+
+    Raises:
+        Refusal: a loss is not finite, or pictures are smaller than the network's input.
+    """
+    for name, images in (("train", train), ("test", test)):
+        if min(images.height.min(), images.width.min()) < probe.side:
+            data = getattr(job.params.evaluation, name)
+            raise Refusal(f"datasets.{data}: size: the network sees {probe.side} pixels, and pictures are smaller")
+    points = SavePoints(job)
+    rows: list[dict[str, Any]] = []
+    predictions = pd.DataFrame()
+    if (state := points.load()) is not None:
+        probe.heads.load(state["heads"])
+        rows = state["rows"]
+    done = len(rows) // len(probe.heads.heads)
+    if done:
+        job.say(f"goes on at epoch {done + 1} of {probe.epochs}")
+    for epoch in range(done, probe.epochs):
+        losses, right = _train(job, probe, train, chosen, epoch)
+        for layer, loss in losses.items():
+            if not math.isfinite(loss):
+                raise Refusal(f"epoch {epoch + 1}: the loss of {layer} is {float(loss)}; lower its learning rate")
+        last = epoch + 1 == probe.epochs
+        tested = last or (epoch + 1) % probe.test_every == 0
+        found = _test(job, probe, test) if tested else {}
+        for layer, loss in losses.items():
+            row = {"epoch": epoch + 1, "layer": layer, "loss": float(loss)}
+            row["accuracy"] = float(right[layer]) / len(chosen)
+            top1, top5 = ((found[layer][1] < k).mean() if tested else math.nan for k in (1, 5))
+            rows.append(row | {"top1": float(top1), "top5": float(top5)})
+        if last:
+            columns = {"image": np.arange(len(test)), "label": test.label}
+            for layer, (classes, rank) in found.items():
+                columns |= {layer: classes, f"{layer}_rank": rank}
+            predictions = pd.DataFrame(columns)
+        else:
+            points.offer(partial(_state, probe.heads, rows))
+    job.images += probe.epochs * len(chosen)
+    return Probed(pd.DataFrame(rows), predictions)
+
+
+def _state(heads: HeadLearner, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"heads": heads.state(), "rows": rows}
+
+
+def _train(
+    job: Job[Any], probe: Probe, images: PackedImages, chosen: NDArray[np.int64], epoch: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One pass; by layer, the mean loss and the number of right predictions."""
+    # Drawn from the epoch's number, so that neither a resume nor the number of workers changes them.
+    rng = np.random.default_rng([job.torch_seed, epoch])
+    order = rng.permutation(chosen)
+    crops: Crops = square_crops(images.height[order], images.width[order], rng, probe.side, central=probe.central)
+    spans = batches(len(order), probe.batch)
+
+    def load(span: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        pictures = [cut(images[order[i]], crops, i, probe.side) for i in range(*span)]
+        return np.stack(pictures), images.label[order[slice(*span)]]
+
+    losses: dict[str, Any] = dict.fromkeys(probe.heads.heads, 0.0)
+    right: dict[str, Any] = dict.fromkeys(probe.heads.heads, 0)
+    loaded = prefetch(load, spans, job.workers)
+    for pictures, labels in job.progress(loaded, len(order), lambda batch: len(batch[1])):
+        for layer, (loss, correct) in probe.heads.train_step(probe.layers(pictures), labels).items():
+            losses[layer] = losses[layer] + loss * len(labels) / len(order)
+            right[layer] = right[layer] + correct
+    return losses, right
+
+
+def _test(job: Job[Any], probe: Probe, images: PackedImages) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """By layer, the class that each picture is given, and the rank of its right one; both (N,)."""
+    spans = batches(len(images), max(1, probe.batch // probe.crops))
+
+    def load(span: tuple[int, int]) -> NDArray[np.uint8]:
+        return np.concatenate([probe.cut(images[i], probe.side) for i in range(*span)])
+
+    scores: dict[str, list[Any]] = {layer: [] for layer in probe.heads.heads}
+    loaded = prefetch(load, spans, job.workers)
+    with torch.inference_mode():
+        for pictures in job.progress(loaded, len(images), lambda found: len(found) // probe.crops):
+            for layer, found in probe.heads.probabilities(probe.layers(pictures), probe.crops).items():
+                scores[layer].append(found.cpu())
+    every = {layer: torch.cat(found).numpy() for layer, found in scores.items()}
+    return {layer: (found.argmax(1), ranks(found, images.label)) for layer, found in every.items()}

@@ -1,0 +1,29 @@
+"""The backbone of the last epoch, without any top layer: all that an evaluation takes from a run.
+
+reads   the last checkpoint.pt
+writes  model.safetensors
+"""
+
+from stages.artifacts.checkpoints import load
+from stages.artifacts.weights import Training, write_backbone
+from stages.parameters.weights import WeightsKeys
+from stages.runtime.job import Job
+from stages.runtime.runner import run_stage
+
+REVISION = 1
+
+
+def weights(job: Job[WeightsKeys]) -> None:
+    """Writes the weights of the last checkpoint.
+
+    Raises:
+        Refusal: it cannot be read.
+    """
+    params = job.params
+    start = params.init.source or params.init.sha256
+    training = Training(params.dataset.name, params.epochs, params.cluster.method, start)
+    write_backbone(job.output("weights"), params.model, load(job.input("network"))["network"], training)
+
+
+if __name__ == "__main__":
+    run_stage(weights)

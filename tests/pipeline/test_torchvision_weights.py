@@ -1,0 +1,50 @@
+"""pipeline/weights.py: a run's network as torchvision has it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from foreign_helpers import torchvision_features
+from network_helpers import pictures
+from safetensors.torch import load_file
+from stage_helpers import folder_of_pictures
+
+from pipeline import open_run
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory):
+    """A run of no epochs with torchvision's resnet18, as wide as that."""
+    from projects import small_project
+
+    folder = tmp_path_factory.mktemp("residual")
+    project = small_project(folder / "project", plan=False)
+    photos = folder_of_pictures(folder / "photos", 24)
+    sets = ["model.architecture=resnet18", "model.sobel=false", "model.width=1.0", "model.input=32", "whiten.dim=8"]
+    project.run("mine", images=photos, epochs=0, sets=sets)
+    return project
+
+
+@pytest.mark.parametrize("name", ["out.pth", "out.safetensors"])
+def test_torchvisions_network_gives_the_features_of_the_run(cli, residual, tmp_path, name):
+    out = tmp_path / name
+    ended = cli(residual.root, "weights", "--run", "mine", "--torchvision", out)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("weights of torchvision's resnet18 without a top layer") and f": {out}\n" in ended.out
+    state = load_file(out) if name.endswith("safetensors") else torch.load(out, weights_only=True)
+    network = torchvision.models.resnet18()
+    assert network.load_state_dict(state, strict=False).missing_keys == ["fc.weight", "fc.bias"]
+    batch = pictures(4, 32)
+    with torch.inference_mode():
+        expected = open_run("mine", residual.root).model().features(batch)
+    found = torchvision_features(network.eval(), batch)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_what_torchvision_lacks_is_refused(cli, finished, tmp_path):
+    line = cli.refused(finished.root, "weights", "--torchvision", tmp_path / "out.pth")
+    assert "torchvision has no such network: alexnet of Sobel filters" in line
+    line = cli.refused(finished.root, "weights", "--torchvision", tmp_path / "out.bin")
+    assert "must be .pth, .pt or .safetensors" in line
+    assert not list(tmp_path.iterdir())
