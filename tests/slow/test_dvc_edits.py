@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 EPOCH = ("extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint")
 FINAL = ["final:extract", "final:whiten", "final:cluster"]
-LAST = [*FINAL, ":export", ":figures", ":demo"]
+LAST = [*FINAL, ":weights", ":export", ":figures", ":tables"]
 
 
 def assert_clean(project: Project) -> None:
@@ -38,9 +38,9 @@ def as_ids(stages: Counter[str]) -> set[str]:
     ids = set()
     for name in stages:
         epoch, stage = name.split(":")
-        if stage == "demo":
+        if stage == "tables":
             # The root's own stage.
-            ids.add(".:demo")
+            ids.add(".:tables")
             continue
         folder = {"": "data/runs/demo", "final": "data/runs/demo/final"}.get(epoch)
         ids.add(f"{folder or f'data/runs/demo/epochs/{int(epoch):04d}'}:{stage}")

@@ -21,6 +21,7 @@ STAGES = {
     "pseudolabel": f"{RUN}/{EPOCH}",
     "train": f"{RUN}/epochs/0002",
     "checkpoint": f"{RUN}/{EPOCH}",
+    "weights": RUN,
     "export": RUN,
     "figures": RUN,
 }
@@ -35,7 +36,8 @@ OUTS = {
     "pseudolabel": ["pseudolabels.parquet"],
     "train": ["trained"],
     "checkpoint": ["checkpoint.pt", "metrics.json"],
-    "export": ["model.safetensors", "history.csv", "summary.json"],
+    "weights": ["model.safetensors"],
+    "export": ["history.csv", "summary.json"],
     "figures": ["figures"],
 }
 
