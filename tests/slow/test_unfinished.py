@@ -58,6 +58,14 @@ def test_dvcs_own_commands_work_beside_it(stopped, words):
     assert "Traceback" not in done.stderr
 
 
+def test_an_experiment_is_saved_and_applied_beside_it(stopped, tmp_path):
+    project = copied(stopped, tmp_path)
+    for words in (("exp", "save", "--name", "kept"), ("exp", "apply", "kept")):
+        done = project.command("dvc", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_dvc_status_is_short_and_only_of_it(stopped):
     assert dvc_status(stopped) == {f"{RUN}:unfinished"}
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -149,3 +150,14 @@ def test_a_branch_goes_on_from_its_epoch_and_leaves_the_other_run_alone(ways, fi
     assert run.history()["epoch"].tolist() == [2, 3]
     assert set(run.steps(2)["lr"]) == {0.5}
     assert not project.run_path("epochs/0001", "branched").joinpath("dvc.yaml").exists()
+
+
+def test_the_figures_of_a_run_are_made_in_its_own_folder(ways, tmp_path):
+    project = copied(ways["pipeline"], tmp_path)
+    own, others = project.run_path("figures", "branched"), project.run_path("figures")
+    drawn, kept = tree(own), {path: path.stat().st_mtime_ns for path in others.iterdir()}
+    shutil.rmtree(own)
+    done = project.command("python", "-m", "stages.figures", project.run_path("", "branched"))
+    assert done.returncode == 0, done.stderr
+    assert tree(own) == drawn
+    assert {path: path.stat().st_mtime_ns for path in others.iterdir()} == kept
