@@ -153,7 +153,7 @@ def test_a_branch_goes_on_from_its_epoch_and_leaves_the_other_run_alone(ways, fi
 
 
 def test_the_figures_of_a_run_are_made_in_its_own_folder(ways, tmp_path):
-    project = copied(ways["pipeline"], tmp_path)
+    project = copied(ways["pipeline"].run("branched"), tmp_path)
     own, others = project.run_path("figures", "branched"), project.run_path("figures")
     drawn, kept = tree(own), {path: path.stat().st_mtime_ns for path in others.iterdir()}
     shutil.rmtree(own)
