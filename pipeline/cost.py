@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +12,8 @@ from stages.dag.folders import dataset_folder, set_folder
 from stages.dag.names import INDEX_SUMMARY, PACK
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.evaluation import Evaluation
-from stages.parameters.protocols import Split
-from stages.parameters.protocols.detection import DetectionParams
-from stages.parameters.protocols.knn import KnnParams
-from stages.parameters.protocols.linear_probe import LinearProbeParams
-from stages.parameters.protocols.mlp import MlpParams
-from stages.parameters.protocols.retrieval import RetrievalParams
-from stages.parameters.protocols.segmentation import SegmentationParams
-from stages.parameters.protocols.voc_classification import VocClassificationParams
+from stages.parameters.protocols import OfPackedParams, Split
 from stages.sources.sets import survey
-
-TEN_CROPS = 10
-"""Of a test picture of a linear probe."""
 
 
 @dataclass(frozen=True)
@@ -54,36 +43,22 @@ def cost(root: Path, evaluation: Evaluation) -> Cost:
 
 def _work(root: Path, evaluation: Evaluation) -> tuple[int, int]:
     params = evaluation.params
-    if isinstance(params, KnnParams | LinearProbeParams | MlpParams):
-        labelled = _pictures(root, evaluation, params.train)
-        if params.per_class is not None:
-            labelled = min(labelled, params.per_class * _classes(root, params.train) or labelled)
-        if isinstance(params, KnnParams):
-            return 0, labelled + _pictures(root, evaluation, params.test)
-        tests = math.ceil(params.epochs / params.test_every)
-        crops = TEN_CROPS if isinstance(params, LinearProbeParams) else 1
-        tested = tests * crops * _pictures(root, evaluation, params.test)
-        return params.epochs * math.ceil(labelled / params.batch), params.epochs * labelled + tested
-    if isinstance(params, RetrievalParams):
-        return 0, sum(_split(root, evaluation, Split(set=name, split="all")) for name in (params.test, params.whiten))
-    if isinstance(params, VocClassificationParams):
-        from stages.protocols.classification import PUBLISHED
-
-        steps = params.iterations or PUBLISHED[params.follow, params.layers].iterations
-        return steps, steps * params.batch + params.crops * _split(root, evaluation, params.test)
-    assert isinstance(params, DetectionParams | SegmentationParams)
-    each = params.images if isinstance(params, DetectionParams) else params.pictures
-    return params.iterations, params.iterations * each + _split(root, evaluation, params.test)
+    count = {role: _count(root, evaluation, getattr(params, role, None)) for role in ("train", "test", "whiten")}
+    if isinstance(params, OfPackedParams) and params.per_class is not None:
+        pack = root / dataset_folder(params.train) / PACK
+        if pack.exists():
+            count["train"] = min(count["train"], params.per_class * len(load_json(pack)["classes"]))
+    return params.work(count["train"] + count["whiten"], count["test"])
 
 
-def _pictures(root: Path, evaluation: Evaluation, name: str) -> int:
-    return image_count(Source(root, next(dataset for dataset in evaluation.datasets if dataset.name == name)))
-
-
-def _classes(root: Path, name: str) -> int:
-    """Number of classes of a data set that is packed; else 0."""
-    pack = root / dataset_folder(name) / PACK
-    return len(load_json(pack)["classes"]) if pack.exists() else 0
+def _count(root: Path, evaluation: Evaluation, named: str | Split | None) -> int:
+    """Number of pictures of a data set, an evaluation set, or a split of one; 0 where none is named."""
+    if named is None:
+        return 0
+    if isinstance(named, Split):
+        return _split(root, evaluation, named)
+    own = [dataset for dataset in evaluation.datasets if dataset.name == named]
+    return image_count(Source(root, own[0])) if own else _split(root, evaluation, Split(set=named, split="all"))
 
 
 def _split(root: Path, evaluation: Evaluation, split: Split) -> int:

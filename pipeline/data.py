@@ -49,7 +49,7 @@ def data(root: Path) -> list[DataState]:
     settings = Settings(root)
     content = settings.content
     evaluations = [resolve_evaluation(content, name) for name in _names(content, "evaluations")]
-    named = {run: _evaluations_of(content, run) for run in settings.runs()}
+    named = {run: settings.evaluations_of(run) for run in settings.runs()}
     found = []
     for name in _names(content, "datasets"):
         users = tuple(one.name for one in evaluations if name in (dataset.name for dataset in one.datasets))
@@ -68,10 +68,6 @@ def data(root: Path) -> list[DataState]:
 
 def _names(content: Mapping[str, Any], section: str) -> list[str]:
     return [str(name) for name in content.get(section) or ()]
-
-
-def _evaluations_of(content: Mapping[str, Any], run: str) -> list[str]:
-    return [*((content["runs"][run] or {}).get("evaluations") or ())]
 
 
 def _runs(named: Mapping[str, list[str]], users: Iterable[str], own: Iterable[str] = ()) -> tuple[str, ...]:

@@ -12,8 +12,6 @@ from stages.errors import Refusal
 from stages.parameters.checks import same_classes
 from stages.parameters.evaluation import Evaluation
 from stages.parameters.protocols import Split
-from stages.parameters.protocols.detection import DetectionParams
-from stages.parameters.protocols.segmentation import SegmentationParams
 from stages.parameters.run import RunParams
 
 
@@ -37,7 +35,7 @@ def lacking(root: Path, evaluation: Evaluation) -> str | None:
         made = one.draw is not None or (root / set_folder(one.name) / INDEX_SUMMARY).exists()
         if not made and not (root / one.path).exists():
             return f"evaluation_sets.{one.name}: there is no {one.path}"
-        if isinstance(evaluation.params, DetectionParams) and not (root / set_folder(one.name) / PROPOSALS).exists():
+        if evaluation.params.reads_proposals and not (root / set_folder(one.name) / PROPOSALS).exists():
             for split, path in one.proposals.items():
                 if one.draw is None and not (root / path).exists():
                     return f"evaluation_sets.{one.name}.proposals.{split}: there is no {path}"
@@ -59,12 +57,11 @@ def refuse_unfit(root: Path, params: RunParams) -> None:
             read = getattr(entry, role, None)
             if isinstance(read, Split):
                 info = load_json(root / set_folder(read.set) / INDEX_SUMMARY)
-                kind = "Segmentation" if isinstance(entry, SegmentationParams) else "Main"
-                if {f"{kind}/{read.split}", read.split}.isdisjoint(info["splits"]):
+                if {f"{entry.lists}/{read.split}", read.split}.isdisjoint(info["splits"]):
                     known = ", ".join(info["splits"]) or "none"
                     raise Refusal(
-                        f"{where}.{role}: set {read.set} has no split {read.split} in {kind} ({known}): name one of "
-                        f"these, or a list of pictures under evaluation_sets.{read.set}.lists"
+                        f"{where}.{role}: set {read.set} has no split {read.split} in {entry.lists} ({known}): name "
+                        f"one of these, or a list of pictures under evaluation_sets.{read.set}.lists"
                     )
                 classes[f"set {read.set}"] = info["classes"]
             elif read is not None and evaluation.datasets:

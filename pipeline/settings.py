@@ -114,10 +114,14 @@ class Settings:
         self._edits.append((key, value))
         self._put(key, value)
 
+    def evaluations_of(self, run: str) -> list[str]:
+        """The names of the evaluations that a run names."""
+        found = _found(self.content, f"runs.{run}.evaluations")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
     def add_evaluations(self, run: str, names: list[str]) -> None:
         """Adds those that a run does not name yet to its evaluations."""
-        found = _found(self.content, f"runs.{run}.evaluations")
-        before = list(found) if isinstance(found, list) else []
+        before = self.evaluations_of(run)
         if new := [name for name in names if name not in before]:
             self.put(f"runs.{run}.evaluations", [*before, *new])
 

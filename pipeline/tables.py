@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.machine import refuse_unwritable
 from pipeline.recording.hashes import md5
+from pipeline.recording.recorded_files import recorded_hash
 from pipeline.results.evaluations import EvaluationFiles, evaluated
 from pipeline.settings import Settings
 from stages.artifacts.records import recorded_stages
@@ -69,8 +70,7 @@ def refuse_folder(root: Path, folder: Path) -> None:
 
 def _in_order(settings: Settings, run: str, names: list[str]) -> list[str]:
     """The evaluations of a run as params.yaml names them, then the others."""
-    entry = (settings.content.get("runs") or {}).get(run) or {}
-    named = [name for name in entry.get("evaluations") or () if name in names]
+    named = [name for name in settings.evaluations_of(run) if name in names]
     return [*named, *(name for name in names if name not in named)]
 
 
@@ -79,13 +79,9 @@ def _not_recorded(root: Path, run: str, name: str) -> str | None:
     folder = root / evaluation_folder(run, name)
     again = f"`python -m pipeline evaluate --run {run} {name}` measures it again"
     entry: dict[str, Any] = next(iter(recorded_stages(folder).values()), {})
-    if _recorded(entry, "outs", RESULT) != md5(folder / RESULT):
+    if recorded_hash(entry, "outs", RESULT) != md5(folder / RESULT):
         return f"is not what was recorded: {again}"
     network = recorded_stages(root / run_folder(run)).get("weights", {})
-    if _recorded(entry, "deps", WEIGHTS) != _recorded(network, "outs", WEIGHTS):
+    if recorded_hash(entry, "deps", WEIGHTS) != recorded_hash(network, "outs", WEIGHTS):
         return f"is of another network than the run has now: {again}"
     return None
-
-
-def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
-    return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)

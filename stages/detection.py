@@ -50,7 +50,7 @@ def detection(job: Job[EvaluationKeys[DetectionParams]]) -> None:
     evaluated = Evaluated(job)
     train, test = job.index("train"), job.index("test")
     same_classes(train.classes, test.classes, f"set {params.train.set}", f"set {params.test.set}")
-    tested = test.rows(params.test.split, "Main")
+    tested = test.rows(params.test.split, params.lists)
     test.refuse_lacking(tested, "boxes")
     # What has no proposals is told before hours of training.
     proposals = _Proposals(job, "test")
@@ -81,11 +81,11 @@ def detection(job: Job[EvaluationKeys[DetectionParams]]) -> None:
     )
     classes = zip(test.classes, measured.eleven_point, strict=True)
     numbers = {
-        "map": 100 * measured.mean,
+        "map": 100 * measured.mean_eleven_point,
         "map_area": 100 * measured.mean_area,
         "classes": {name: 100 * float(value) for name, value in classes if not np.isnan(value)},
     }
-    rows = train.rows(params.train.split, "Main")
+    rows = train.rows(params.train.split, params.lists)
     measured_on = {
         "train_images": len(rows),
         "test_images": len(tested),
@@ -105,7 +105,7 @@ def _train(
     job: Job[EvaluationKeys[DetectionParams]], evaluated: Evaluated, index: EvaluationIndex
 ) -> tuple[Learner, list[float]]:
     params = job.params.evaluation
-    rows = index.rows(params.train.split, "Main")
+    rows = index.rows(params.train.split, params.lists)
     index.refuse_lacking(rows, "boxes")
     sampling = RoISampling(regions=params.regions)
     proposals = _Proposals(job, "train")

@@ -9,7 +9,7 @@ writes  curve.parquet         a row an epoch and layer: epoch, layer, loss, accu
 from stages.artifacts.results import Result
 from stages.artifacts.tables import write_parquet
 from stages.parameters.evaluation import EvaluationKeys
-from stages.parameters.protocols.linear_probe import LinearProbeParams
+from stages.parameters.protocols.linear_probe import TEN_CROPS, LinearProbeParams
 from stages.protocols.crops import ten_crops
 from stages.protocols.linear_probe import RELEASED_RATES, ZHANG_RATES, Rates
 from stages.protocols.linear_probe import linear_probe as untrained
@@ -55,7 +55,7 @@ def linear_probe(job: Job[EvaluationKeys[LinearProbeParams]]) -> None:
         test_every=params.test_every,
         central=True,
         cut=ten_crops,
-        crops=10,
+        crops=TEN_CROPS,
     )
     found = train_and_test(job, probe, train, chosen, test)
     write_parquet(job.output("curve"), found.curve)

@@ -44,7 +44,7 @@ def segmentation(job: Job[EvaluationKeys[SegmentationParams]]) -> None:
     evaluated = Evaluated(job)
     train, test = job.index("train"), job.index("test")
     same_classes(train.classes, test.classes, f"set {params.train.set}", f"set {params.test.set}")
-    rows, tested = train.rows(params.train.split, "Segmentation"), test.rows(params.test.split, "Segmentation")
+    rows, tested = train.rows(params.train.split, params.lists), test.rows(params.test.split, params.lists)
     for index, chosen in ((train, rows), (test, tested)):
         index.refuse_lacking(chosen, "mask")
     classes = len(train.classes) + 1

@@ -20,7 +20,7 @@ from stages.parameters.checks import same_classes
 from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.protocols.voc_classification import VocClassificationParams
 from stages.protocols.average_precision import ABSENT, DIFFICULT, PRESENT, average_precisions
-from stages.protocols.classification import PUBLISHED, Classifier, Recipe, classifier, crop_scores, train_step
+from stages.protocols.classification import Classifier, Recipe, classifier, crop_scores, train_step
 from stages.protocols.crops import Draw, caffe_crops, crops_of_images, cut, port_crops
 from stages.protocols.picture_draws import draw_pictures
 from stages.runtime.evaluating import Evaluated
@@ -45,7 +45,7 @@ def voc_classification(job: Job[EvaluationKeys[VocClassificationParams]]) -> Non
     evaluated = Evaluated(job)
     train, test = job.index("train"), job.index("test")
     same_classes(train.classes, test.classes, f"set {params.train.set}", f"set {params.test.set}")
-    tested = test.rows(params.test.split, "Main")
+    tested = test.rows(params.test.split, params.lists)
     labels = _labels(test, tested)
     size = evaluated.trained.model.input
     draw: Draw = port_crops if params.follow == "pytorch" else partial(caffe_crops, size=size)
@@ -65,11 +65,11 @@ def voc_classification(job: Job[EvaluationKeys[VocClassificationParams]]) -> Non
     write_parquet(job.output("predictions"), predictions)
     classes = zip(test.classes, found.area, strict=True)
     numbers = {
-        "map": 100 * found.mean,
+        "map": 100 * found.mean_area,
         "map_11_point": 100 * found.mean_eleven_point,
         "classes": {name: 100 * float(value) for name, value in classes if not np.isnan(value)},
     }
-    trained = len(train.rows(params.train.split, "Main"))
+    trained = len(train.rows(params.train.split, params.lists))
     measured_on = {"train_images": trained, "test_images": len(tested), "iterations": len(losses)}
     follows = {
         "recipe": "the authors' PyTorch port" if params.follow == "pytorch" else "philkr/voc-classification (Caffe)",
@@ -84,23 +84,22 @@ def _train(
 ) -> tuple[Classifier, list[float]]:
     """The trained network, and the loss of each step."""
     params = job.params.evaluation
-    rows = index.rows(params.train.split, "Main")
+    rows = index.rows(params.train.split, params.lists)
     labels = _labels(index, rows)
-    published = PUBLISHED[params.follow, params.layers]
+    schedule = params.schedule
     recipe = Recipe(
         params.follow,
         params.layers,
         params.batchnorm,
-        params.lr or published.lr,
-        params.halve_every or published.step,
+        schedule.lr,
+        schedule.halve_every,
         params.weight_decay,
     )
-    iterations = params.iterations or published.iterations
     size = evaluated.trained.model.input
     learner = classifier(
         evaluated.trained.network, len(index.classes), recipe, seed=job.torch_seed % 2**63, device=evaluated.device
     )
-    draws = draw_pictures(len(rows), iterations, job.rng, n=params.batch).picture.ravel()
+    draws = draw_pictures(len(rows), schedule.iterations, job.rng, n=params.batch).picture.ravel()
     crops = draw(index.height[rows[draws]], index.width[rows[draws]], job.rng)
 
     def load(step: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -108,8 +107,10 @@ def _train(
         pictures = [cut(index.picture(int(rows[draws[i]])), crops, i, size) for i in span]
         return np.stack(pictures), labels[draws[span.start : span.stop]]
 
-    losses = fine_tune(job, learner, iterations, load, lambda batch: train_step(learner, *batch, job.params.precision))
-    job.images += iterations * params.batch
+    losses = fine_tune(
+        job, learner, schedule.iterations, load, lambda batch: train_step(learner, *batch, job.params.precision)
+    )
+    job.images += schedule.iterations * params.batch
     return learner, losses
 
 

@@ -19,11 +19,11 @@ def final_is_current(root: Path, params: RunParams) -> bool:
     if not {"extract", "whiten", "cluster"} <= entries.keys():
         return False
     last = epoch_folder(params.run, params.epochs)
-    made = _recorded(recorded_stages(root / last).get("checkpoint", {}), "outs", CHECKPOINT)
+    made = recorded_hash(recorded_stages(root / last).get("checkpoint", {}), "outs", CHECKPOINT)
     return (
-        _recorded(entries["extract"], "deps", CHECKPOINT) == (made or md5(root / last / CHECKPOINT))
-        and _recorded(entries["whiten"], "deps", FEATURES) == _recorded(entries["extract"], "outs", FEATURES)
-        and _recorded(entries["cluster"], "deps", WHITENED) == _recorded(entries["whiten"], "outs", WHITENED)
+        recorded_hash(entries["extract"], "deps", CHECKPOINT) == (made or md5(root / last / CHECKPOINT))
+        and recorded_hash(entries["whiten"], "deps", FEATURES) == recorded_hash(entries["extract"], "outs", FEATURES)
+        and recorded_hash(entries["cluster"], "deps", WHITENED) == recorded_hash(entries["whiten"], "outs", WHITENED)
     )
 
 
@@ -33,7 +33,7 @@ def refuse_other(path: Path, run: str) -> None:
     Raises:
         Refusal: its hash differs from that in the dvc.lock of its folder.
     """
-    hashes = [_recorded(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
+    hashes = [recorded_hash(entry, "outs", path.name) for entry in recorded_stages(path.parent).values()]
     recorded = next((hash for hash in hashes if hash is not None), None)
     found = md5(path)
     if recorded is not None and found != recorded:
@@ -41,5 +41,10 @@ def refuse_other(path: Path, run: str) -> None:
         raise Refusal(f"{path} {state}: `python -m pipeline verify --run {run}` says what differs and what to do")
 
 
-def _recorded(entry: dict[str, Any], kind: str, name: str) -> str | None:
+def recorded_hash(entry: dict[str, Any], kind: str, name: str) -> str | None:
+    """The hash of a file in a stage's entry of a dvc.lock, by its name alone; None where there is none.
+
+    Args:
+        kind: deps or outs.
+    """
     return next((str(item["md5"]) for item in entry.get(kind, []) if Path(item["path"]).name == name), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from stages.dag.declared import declared
 from stages.dag.folders import dataset_folder, set_folder
-from stages.dag.names import PROPOSALS
 from stages.dag.nodes import Node, Out
 from stages.dag.stage import Place
 from stages.parameters.dataset import DatasetParams
@@ -50,8 +49,7 @@ def data_nodes(params: RunParams) -> list[Node]:
 
 def reads_proposals(params: RunParams, of: EvaluationSet) -> bool:
     """Whether an evaluation of the run reads the proposals of a set, which may take hours to make."""
-    stages = [declared()[one.params.protocol] for one in params.evaluations if of in one.sets]
-    return any(read.name == PROPOSALS for stage in stages for read in stage.reads.values())
+    return any(one.params.reads_proposals for one in params.evaluations if of in one.sets)
 
 
 def datasets(params: RunParams) -> list[DatasetParams]:

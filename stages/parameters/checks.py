@@ -10,12 +10,6 @@ from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, PlainNetwork
 from stages.method.named_layers import names, places
 from stages.parameters.dataset import MOST_ASPECT, DatasetParams
-from stages.parameters.evaluation import Evaluation
-from stages.parameters.protocols.detection import DetectionParams
-from stages.parameters.protocols.linear_probe import LinearProbeParams
-from stages.parameters.protocols.mlp import MlpParams
-from stages.parameters.protocols.retrieval import RetrievalParams
-from stages.parameters.protocols.segmentation import SegmentationParams
 from stages.parameters.run import RunParams
 from stages.words import plural
 
@@ -107,61 +101,30 @@ def _check_init(params: RunParams) -> None:
 
 def check_evaluations(params: RunParams) -> None:
     """Refuses evaluations that do not fit the run's network, or whose sets do not fit their protocol."""
-    plain = isinstance(ARCHITECTURES[params.model.architecture], PlainNetwork)
+    architecture = ARCHITECTURES[params.model.architecture]
     for evaluation in params.evaluations:
         entry, where = evaluation.params, f"params.yaml: evaluations.{evaluation.name}"
-        if isinstance(entry, DetectionParams | SegmentationParams) and not plain:
+        if entry.needs_hidden and not isinstance(architecture, PlainNetwork):
             raise Refusal(
                 f"{where}: {entry.protocol} goes on from fc6 and fc7, which {params.model.architecture} of run "
                 f"{params.run} lacks: take a run of alexnet or vgg16"
             )
-        _check_layers(params, evaluation, where)
-        if isinstance(entry, RetrievalParams) and entry.test == entry.whiten:
-            raise Refusal(f"{where}.whiten: the whitening is learnt on another set than {entry.test}")
-        layouts = ("landmarks",) if isinstance(entry, RetrievalParams) else ("voc", "sbd")
-        for one in evaluation.sets:
-            if one.layout not in layouts:
-                raise Refusal(f"{where}: {entry.protocol} reads no set of layout {one.layout}, as {one.name} is")
-            if isinstance(entry, DetectionParams) and not one.proposed:
-                raise Refusal(
-                    f"{where}: evaluation_sets.{one.name} has no proposals: name selective search's files under "
-                    "proposals, or set search: fast (3 to 5 s a picture)"
-                )
-            if isinstance(entry, DetectionParams) and entry.most_proposals is not None and one.search is not None:
-                raise Refusal(
-                    f"{where}.most_proposals: takes the first ones, and those that OpenCV finds (evaluation_sets."
-                    f"{one.name}.search) are sorted by their place: null takes all"
-                )
+        known = tuple(places(architecture)) if entry.needs_maps else names(architecture)
+        for key, layers in entry.named_layers().items():
+            for layer in layers:
+                if layer not in known:
+                    raise Refusal(
+                        f"{where}.{key}: {params.model.architecture} of run {params.run} has no {layer} here; it has "
+                        f"{', '.join(known)}"
+                    )
+        for wrong in (entry.contradiction(), *map(entry.unfit, evaluation.sets)):
+            if wrong is not None:
+                raise Refusal(where + wrong)
         for dataset in evaluation.datasets:
             if dataset.size < params.model.input:
                 raise Refusal(
                     f"{where}: the pictures of datasets.{dataset.name} (size {dataset.size}) are smaller than the "
                     f"{params.model.input} pixels that run {params.run} sees"
-                )
-
-
-def _check_layers(params: RunParams, evaluation: Evaluation, where: str) -> None:
-    """Refuses names of layers that the run's network lacks, and rates of layers that are not probed."""
-    entry, architecture = evaluation.params, ARCHITECTURES[params.model.architecture]
-    known = names(architecture)
-    if isinstance(entry, LinearProbeParams):
-        asked = {"layers": entry.layers, "rates": tuple(entry.rates)}
-        if unused := [layer for layer in entry.rates if layer in known and layer not in entry.layers]:
-            raise Refusal(f"{where}.rates: {unused[0]} is not one of its layers ({', '.join(entry.layers)})")
-    elif isinstance(entry, MlpParams):
-        asked = {"layer": (entry.layer,)}
-    elif isinstance(entry, RetrievalParams):
-        asked, known = {"layer": (entry.layer,)}, tuple(places(architecture))
-    elif isinstance(entry, DetectionParams | SegmentationParams):
-        asked, known = {"frozen": entry.frozen or ()}, tuple(places(architecture))
-    else:
-        return
-    for key, layers in asked.items():
-        for layer in layers:
-            if layer not in known:
-                raise Refusal(
-                    f"{where}.{key}: {params.model.architecture} of run {params.run} has no {layer} here; it has "
-                    f"{', '.join(known)}"
                 )
 
 

@@ -22,11 +22,12 @@ POINTS = 11
 
 @dataclass(frozen=True)
 class AveragePrecisions:
-    """Both measures of each class, from 0 to 1; NaN for a class that no image shows.
+    """Both measures of each class, from 0 to 1; NaN for a class that is nowhere to be found, which no mean counts.
 
     Attributes:
-        area: (classes,) float64, precision weighted by the rise of recall, as scikit-learn computes it. The released
-            code and philkr/voc-classification, whose numbers the paper compares, measure this one.
+        area: (classes,) float64, below the precision at each recall: of classification as scikit-learn computes it,
+            which the released code and philkr/voc-classification measure; of detection below the best precision at
+            that recall or beyond, as from VOC 2010 on.
         eleven_point: (classes,) float64, mean of the greatest precisions at or beyond 11 values of recall, the
             measure of the VOC 2007 challenge.
     """
@@ -35,13 +36,13 @@ class AveragePrecisions:
     eleven_point: NDArray[np.float64]
 
     @property
-    def mean(self) -> float:
-        """mAP: the mean of `area` over the classes that an image shows."""
+    def mean_area(self) -> float:
+        """mAP by `area`; NaN where there is no class to find."""
         return _mean(self.area)
 
     @property
     def mean_eleven_point(self) -> float:
-        """The mean of `eleven_point` over the classes that an image shows."""
+        """mAP by `eleven_point`; likewise."""
         return _mean(self.eleven_point)
 
 

@@ -59,24 +59,6 @@ class Recipe:
     weight_decay: float = 1e-6
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Step size of the first step, iterations until it is halved, and iterations in all."""
-
-    lr: float
-    step: int
-    iterations: int
-
-
-PUBLISHED: dict[tuple[Variant, Trained], Schedule] = {
-    ("pytorch", "fc6-8"): Schedule(0.003, 5_000, 80_000),
-    ("pytorch", "all"): Schedule(0.003, 5_000, 80_000),
-    ("caffe", "fc6-8"): Schedule(0.003, 5_000, 150_000),
-    ("caffe", "all"): Schedule(0.001, 20_000, 150_000),
-}
-"""The defaults of the authors' port, which does not tell the two apart, and what the Caffe code was run with."""
-
-
 class MultiLabel(nn.Module):
     """A backbone and a linear layer from its last features, after the ReLU, to a logit for each class (fc8)."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.protocols.average_precision import eleven_point
+from stages.protocols.average_precision import AveragePrecisions, eleven_point
 from stages.protocols.boxes import iou
 
 
@@ -50,29 +50,6 @@ class Detections:
     box: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class AveragePrecisions:
-    """Of each class, from 0 to 1; NaN for a class without objects, which no mean counts.
-
-    Attributes:
-        eleven_point: (N,) mean of the best precision at recalls of 0, .1, ... 1: the number of VOC 2007.
-        area: (N,) area below the best precision at each recall: the number of VOC 2010 and later.
-    """
-
-    eleven_point: NDArray[np.float64]
-    area: NDArray[np.float64]
-
-    @property
-    def mean(self) -> float:
-        """mAP by eleven points; NaN where no class has an object."""
-        return _mean(self.eleven_point)
-
-    @property
-    def mean_area(self) -> float:
-        """mAP by area; NaN where no class has an object."""
-        return _mean(self.area)
-
-
 def average_precisions(
     detections: Detections, objects: Objects, classes: int, *, overlap: float = 0.5
 ) -> AveragePrecisions:
@@ -92,7 +69,7 @@ def average_precisions(
         true = _true(found[order], covers[order] > overlap, objects.difficult)
         eleven[label - 1] = eleven_point(true, positives)
         area[label - 1] = area_below(true, positives)
-    return AveragePrecisions(eleven, area)
+    return AveragePrecisions(area=area, eleven_point=eleven)
 
 
 def area_below(true: NDArray[np.bool_], positives: int) -> float:
@@ -131,9 +108,3 @@ def _true(found: NDArray[np.int64], enough: NDArray[np.bool_], difficult: NDArra
     finds = np.flatnonzero(enough & counts)
     true[finds[np.unique(found[finds], return_index=True)[1]]] = True
     return true[counts]
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """Mean without NaN; NaN where nothing else is there."""
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if len(there) else float("nan")

@@ -6,13 +6,12 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from stages.artifacts.chunks import ChunkReader
 from stages.artifacts.documents import load_yaml
-from stages.artifacts.index import EvaluationIndex
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.publishing import Partial
 from stages.artifacts.remedies import maker, remedy
@@ -33,6 +32,9 @@ from stages.parameters.run import RunParams
 from stages.parameters.sets import EvaluationSet, SetKeys
 from stages.parameters.types import NoKeys
 from stages.runtime.report import Reporter
+
+if TYPE_CHECKING:
+    from stages.artifacts.index import EvaluationIndex
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -121,6 +123,9 @@ class Job(Generic[P]):
         Raises:
             Refusal: the index is missing, or the set is not in params.yaml.
         """
+        # Imported here: a stage process pays for what it uses, and most stages read no set.
+        from stages.artifacts.index import EvaluationIndex
+
         folder = self.input(role).parent
         return EvaluationIndex(folder, self.root / load_set(self.root, folder.name).path)
 

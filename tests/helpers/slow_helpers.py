@@ -248,3 +248,17 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
+
+
+def eager(project: Project) -> Project:
+    """What trains makes a save point after each step or epoch instead of every five minutes."""
+    for name, old, new in (
+        ("stages/runtime/save_points.py", "SAVE_SECONDS = 300.0", "SAVE_SECONDS = 0.0"),
+        ("stages/runtime/fine_tuning.py", "CHECK_EVERY = 20", "CHECK_EVERY = 1"),
+        ("stages/train.py", "CHECK_EVERY = 20", "CHECK_EVERY = 1"),
+    ):
+        path = project.path(name)
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+    return project

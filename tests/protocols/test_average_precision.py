@@ -60,7 +60,7 @@ def test_a_recall_that_is_met_exactly_counts():
 def test_a_perfect_predictor_has_100_and_the_worst_the_share_of_the_class():
     labels = np.random.default_rng(0).choice([0, 1, 255], (300, 5), p=[0.7, 0.2, 0.1]).astype(np.uint8)
     perfect = average_precisions(np.where(labels == 1, 2.0, 1.0), labels)
-    assert perfect.mean == 1 and perfect.mean_eleven_point == 1
+    assert perfect.mean_area == 1 and perfect.mean_eleven_point == 1
     worst = average_precisions(np.where(labels == 1, 1.0, 2.0), labels)
     counted = (labels != 255).sum(0)
     assert worst.area == pytest.approx((labels == 1).sum(0) / counted)
@@ -71,7 +71,7 @@ def test_a_random_predictor_has_the_share_of_images_that_show_the_class(share):
     rng = np.random.default_rng(1)
     labels = (rng.random((5000, 8)) < share).astype(np.uint8)
     found = average_precisions(rng.random((5000, 8)), labels)
-    assert found.mean == pytest.approx(share, rel=0.1)
+    assert found.mean_area == pytest.approx(share, rel=0.1)
     # The greatest precision beyond a recall is above chance, most for few answers.
     assert share < found.mean_eleven_point < 2 * share
 
@@ -81,12 +81,12 @@ def test_a_predictor_that_tells_nothing_apart_gains_nothing():
     labels[:100] = 1
     for order in (labels, labels[::-1]):
         found = average_precisions(np.full((1000, 1), 7.0), order)
-        assert found.mean == found.mean_eleven_point == 0.1
+        assert found.mean_area == found.mean_eleven_point == 0.1
 
 
 def test_ties_of_float32_scores_are_broken_too():
     scores = np.full((4, 1), 300.0, np.float32)
-    assert average_precisions(scores, np.array([[1], [0], [0], [0]], np.uint8)).mean == 0.25
+    assert average_precisions(scores, np.array([[1], [0], [0], [0]], np.uint8)).mean_area == 0.25
 
 
 def test_difficult_images_are_left_out_of_their_class_alone():
@@ -98,5 +98,5 @@ def test_difficult_images_are_left_out_of_their_class_alone():
 def test_a_class_that_no_image_shows_is_left_out_of_the_mean():
     labels = np.array([[1, 0], [0, 0], [0, 255]], np.uint8)
     found = average_precisions(np.array([[2.0, 1.0], [1.0, 2.0], [0.0, 3.0]]), labels)
-    assert found.area[0] == 1 and np.isnan(found.area[1]) and found.mean == 1
-    assert np.isnan(average_precisions(np.ones((2, 1)), np.zeros((2, 1), np.uint8)).mean)
+    assert found.area[0] == 1 and np.isnan(found.area[1]) and found.mean_area == 1
+    assert np.isnan(average_precisions(np.ones((2, 1)), np.zeros((2, 1), np.uint8)).mean_area)

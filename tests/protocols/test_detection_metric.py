@@ -51,10 +51,10 @@ def test_a_case_worked_by_hand_with_a_second_find_and_a_difficult_object():
 
 def test_an_overlap_of_exactly_half_is_not_enough():
     truth = objects((0, 1, A, False))
-    assert average_precisions(detections((0, 1, 1.0, HALF_OF_A)), truth, 1).mean == 0
-    assert average_precisions(detections((0, 1, 1.0, MOST_OF_A)), truth, 1).mean == 1
+    assert average_precisions(detections((0, 1, 1.0, HALF_OF_A)), truth, 1).mean_eleven_point == 0
+    assert average_precisions(detections((0, 1, 1.0, MOST_OF_A)), truth, 1).mean_eleven_point == 1
     # Without the pixel that ends a box these would be 36 of 81, under the half.
-    assert average_precisions(detections((0, 1, 1.0, (0, 0, 6, 7))), truth, 1).mean == 1
+    assert average_precisions(detections((0, 1, 1.0, (0, 0, 6, 7))), truth, 1).mean_eleven_point == 1
 
 
 def test_a_detection_counts_for_the_object_that_it_overlaps_most_even_if_that_is_found():
@@ -68,8 +68,8 @@ def test_a_detection_counts_for_the_object_that_it_overlaps_most_even_if_that_is
 def test_of_equal_scores_the_earlier_comes_first():
     truth = objects((0, 1, A, False))
     right, wrong = (0, 1, 0.5, A), (0, 1, 0.5, C)
-    assert average_precisions(detections(right, wrong), truth, 1).mean == 1
-    assert average_precisions(detections(wrong, right), truth, 1).mean == 0.5
+    assert average_precisions(detections(right, wrong), truth, 1).mean_eleven_point == 1
+    assert average_precisions(detections(wrong, right), truth, 1).mean_eleven_point == 0.5
 
 
 def test_a_thousand_equal_scores_keep_their_order():
@@ -93,12 +93,12 @@ def test_classes_without_objects_are_not_in_the_mean():
     truth = objects((0, 1, A, False), (0, 3, B, True))
     ap = average_precisions(detections((0, 1, 0.9, A), (0, 2, 0.9, B), (0, 3, 0.9, B)), truth, 3)
     assert ap.eleven_point.tolist() == pytest.approx([1, math.nan, math.nan], nan_ok=True)
-    assert ap.mean == 1 and ap.mean_area == 1
-    assert math.isnan(average_precisions(detections(), objects(), 2).mean)
+    assert ap.mean_eleven_point == 1 and ap.mean_area == 1
+    assert math.isnan(average_precisions(detections(), objects(), 2).mean_eleven_point)
 
 
 def test_nothing_found_is_nothing():
-    assert average_precisions(detections(), objects((0, 1, A, False)), 1).mean == 0
+    assert average_precisions(detections(), objects((0, 1, A, False)), 1).mean_eleven_point == 0
 
 
 def test_three_of_ten_is_a_recall_of_three_tenths():
@@ -134,7 +134,7 @@ def test_labels_drawn_at_random_give_what_chance_gives():
     ap = average_precisions(Detections(truth.image, rng.integers(1, 4, 6000), rng.random(6000), truth.box), truth, 3)
     # A third of the detections of a class are true, and a third of its objects are found, always the same share.
     assert ap.mean_area == pytest.approx(1 / 9, abs=0.02)
-    assert ap.mean == pytest.approx(4 / 11 / 3, abs=0.03)
+    assert ap.mean_eleven_point == pytest.approx(4 / 11 / 3, abs=0.03)
 
 
 # The definition, written out one detection at a time in fractions.

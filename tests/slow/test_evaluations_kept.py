@@ -6,7 +6,7 @@ import shutil
 import pytest
 from evaluation_helpers import ENTRIES, EVALUATED, edited, folder
 from projects import Project, merged
-from slow_helpers import Held, assert_same, commit, copied, dvc_status, pipeline_status, stages_run
+from slow_helpers import Held, assert_same, commit, copied, dvc_status, eager, pipeline_status, stages_run
 
 from pipeline.evaluate import evaluate
 from stages.runtime.report import Reporter
@@ -45,19 +45,6 @@ def test_a_second_dvc_repro_runs_nothing_and_every_status_is_clean(reproduced):
     assert (stages_run(reproduced), stages_run(reproduced, "demo-random")) == before
     assert dvc_status(reproduced) == set()
     assert pipeline_status(reproduced) == pipeline_status(reproduced, "demo-random") == {}
-
-
-def eager(project: Project) -> Project:
-    """What trains makes a save point after each step or epoch."""
-    for name, old, new in (
-        ("stages/runtime/save_points.py", "SAVE_SECONDS = 300.0", "SAVE_SECONDS = 0.0"),
-        ("stages/runtime/fine_tuning.py", "CHECK_EVERY = 20", "CHECK_EVERY = 1"),
-    ):
-        path = project.path(name)
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-    return project
 
 
 KILLED = {

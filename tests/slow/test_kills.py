@@ -15,6 +15,7 @@ from slow_helpers import (
     assert_same,
     copied,
     dvc_status,
+    eager,
     forget,
     pipeline_status,
     stages_run,
@@ -72,19 +73,6 @@ def scene(project: Project, point: str, *, ask_dvc: bool) -> Scene:
         pipeline_status(project).get(f"{folder}:{stage}", "done"),
         dvc_status(project) if ask_dvc else set(),
     )
-
-
-def eager(project: Project) -> Project:
-    """`train` makes a save point after each step instead of every five minutes."""
-    for name, old, new in (
-        ("stages/runtime/save_points.py", "SAVE_SECONDS = 300.0", "SAVE_SECONDS = 0.0"),
-        ("stages/train.py", "CHECK_EVERY = 20", "CHECK_EVERY = 1"),
-    ):
-        path = project.path(name)
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-    return project
 
 
 @dataclass

@@ -9,11 +9,12 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from stages.parameters.types import Section, Text
+from stages.parameters.sets import EvaluationSet, Layout
+from stages.parameters.types import Int, Section, Text
 
 DATA_SET, EVALUATION_SET = "data set", "evaluation set"
 
@@ -25,12 +26,49 @@ SetName = Annotated[str, Field(strict=True), EVALUATION_SET]
 
 
 class ProtocolParams(Section):
-    """One entry of `evaluations`: a protocol, what it is trained and tested on, and its settings."""
+    """One entry of `evaluations`: a protocol, what it is trained and tested on, and its settings.
+
+    Attributes:
+        layouts: of the evaluation sets that it reads.
+        lists: which of a VOC set's lists name the pictures of a split.
+        needs_hidden: whether it goes on from fc6 and fc7, which residual networks lack.
+        needs_maps: whether the layers that it names must have pixels.
+        reads_proposals: whether it reads the proposals of its sets, which may take hours to make.
+    """
+
+    layouts: ClassVar[tuple[Layout, ...]] = ()
+    lists: ClassVar[Literal["Main", "Segmentation"]] = "Main"
+    needs_hidden: ClassVar[bool] = False
+    needs_maps: ClassVar[bool] = False
+    reads_proposals: ClassVar[bool] = False
 
     name: Text
     """Its key below `evaluations`, and the folder below a run's evaluations/."""
     protocol: Text
     """Which stage computes it."""
+
+    def named_layers(self) -> dict[str, tuple[str, ...]]:
+        """The layers of the network that it names, by key."""
+        return {}
+
+    def contradiction(self) -> str | None:
+        """A key and what it contradicts, where the entry cannot be meant as it is; else None."""
+        return None
+
+    def unfit(self, of: EvaluationSet) -> str | None:
+        """What of the entry, which reads this set, the set does not fit; None where it does."""
+        if of.layout not in self.layouts:
+            return f": {self.protocol} reads no set of layout {of.layout}, as {of.name} is"
+        return None
+
+    def work(self, train: int, test: int) -> tuple[int, int]:
+        """Steps of training, and pictures or crops that go through the network.
+
+        Args:
+            train: number of pictures to learn from.
+            test: of those to test on.
+        """
+        raise NotImplementedError
 
 
 class Split(Section):
@@ -40,6 +78,30 @@ class Split(Section):
     """One of `evaluation_sets`."""
     split: Text
     """Name of one of its lists of pictures, such as trainval."""
+
+
+class OfPackedParams(ProtocolParams):
+    """A protocol whose network is frozen, on packed pictures with classes."""
+
+    train: Pictures
+    """Data set to learn from."""
+    test: Pictures
+    """Data set of the same classes to test on."""
+    per_class: Annotated[Int, Field(ge=1)] | None = None
+    """Labelled pictures of each class to learn from; null: all."""
+
+
+class FineTunedParams(ProtocolParams):
+    """A protocol that goes on training the network, on pictures at their own size."""
+
+    layouts = ("voc", "sbd")
+
+    train: Split
+    """Pictures to train on."""
+    test: Split
+    """Pictures to test on."""
+    layers: Literal["fc6-8", "all"]
+    """What is trained: the linear layers alone, or the convolutions too."""
 
 
 @cache

@@ -6,22 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.parameters.protocols import ProtocolParams, Split
+from stages.parameters.protocols import FineTunedParams
+from stages.parameters.sets import EvaluationSet
 from stages.parameters.types import Bool, Float, Int, Text
 
 Side = Annotated[Int, Field(ge=16)]
 
 
-class DetectionParams(ProtocolParams):
+class DetectionParams(FineTunedParams):
     """A detector on given proposals; the paper names Fast R-CNN alone, so its released settings are the defaults."""
 
+    needs_hidden = True
+    needs_maps = True
+    reads_proposals = True
+
     protocol: Literal["detection"]
-    train: Split
-    """Pictures to train on; trainval in the paper."""
-    test: Split
-    """Pictures to test on; test in the paper, val to choose settings."""
-    layers: Literal["fc6-8", "all"]
-    """What is trained: the linear layers alone, or the convolutions too."""
     frozen: tuple[Text, ...] | None = None
     """Convolutions that are not trained under `all`; null: conv1 of AlexNet, conv1 and conv2 of VGG-16."""
     fc: Literal["run", "random"] = "run"
@@ -49,3 +48,22 @@ class DetectionParams(ProtocolParams):
     """Share of units of fc6 and fc7 that are dropped in training."""
     most_proposals: Annotated[Int, Field(ge=1)] | None = None
     """Proposals of a picture that are used, the first ones; null: all."""
+
+    def named_layers(self) -> dict[str, tuple[str, ...]]:
+        return {"frozen": self.frozen or ()}
+
+    def unfit(self, of: EvaluationSet) -> str | None:
+        if not of.proposed:
+            return (
+                f": evaluation_sets.{of.name} has no proposals: name selective search's files under proposals, or set "
+                "search: fast (3 to 5 s a picture)"
+            )
+        if self.most_proposals is not None and of.search is not None:
+            return (
+                f".most_proposals: takes the first ones, and those that OpenCV finds (evaluation_sets.{of.name}."
+                "search) are sorted by their place: null takes all"
+            )
+        return super().unfit(of)
+
+    def work(self, train: int, test: int) -> tuple[int, int]:
+        return self.iterations, self.iterations * self.images + test

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.parameters.protocols import Pictures, ProtocolParams
+from stages.parameters.protocols import OfPackedParams
 from stages.parameters.types import Float, Int, Section, Text
+
+TEN_CROPS = 10
+"""Crops of a test picture (section 4.3)."""
 
 
 class LayerRates(Section):
@@ -19,22 +23,16 @@ class LayerRates(Section):
     """Factor of the l2 penalty."""
 
 
-class LinearProbeParams(ProtocolParams):
+class LinearProbeParams(OfPackedParams):
     """One linear layer on each of several layers, all fed by one forward pass a batch."""
 
     protocol: Literal["linear_probe"]
-    train: Pictures
-    """Data set that the classifiers are trained on."""
-    test: Pictures
-    """Data set of the same classes that they are tested on."""
     layers: Annotated[tuple[Text, ...], Field(min_length=1)] = ("conv1", "conv2", "conv3", "conv4", "conv5")
     """conv1, conv2, ... after the ReLU and before any pooling; also pool, fc6, fc7 and features."""
     follow: Literal["released-code", "zhang"] = "released-code"
     """The authors' classifier and schedule, or those of Zhang et al., from whom the paper quotes other rows."""
     rates: dict[str, LayerRates] = Field(default_factory=dict)
     """By layer, what differs from `follow`."""
-    per_class: Annotated[Int, Field(ge=1)] | None = None
-    """Labelled pictures of each class; null: all."""
     epochs: Annotated[Int, Field(ge=1)] = 90
     """Passes over the training pictures."""
     drop_every: Annotated[Int, Field(ge=1)] = 40_000
@@ -43,3 +41,14 @@ class LinearProbeParams(ProtocolParams):
     """Pictures a step."""
     test_every: Annotated[Int, Field(ge=1)] = 1
     """Epochs between two tests; the last is tested in any case. The best of them is what the released code reports."""
+
+    def named_layers(self) -> dict[str, tuple[str, ...]]:
+        return {"layers": self.layers, "rates": tuple(self.rates)}
+
+    def contradiction(self) -> str | None:
+        unused = [layer for layer in self.rates if layer not in self.layers]
+        return f".rates: {unused[0]} is not one of its layers ({', '.join(self.layers)})" if unused else None
+
+    def work(self, train: int, test: int) -> tuple[int, int]:
+        tests = math.ceil(self.epochs / self.test_every)
+        return self.epochs * math.ceil(train / self.batch), self.epochs * train + tests * TEN_CROPS * test

@@ -13,6 +13,9 @@ from stages.parameters.types import Int, Text
 class RetrievalParams(ProtocolParams):
     """One descriptor a picture, from the maxima of a layer's maps over regions."""
 
+    layouts = ("landmarks",)
+    needs_maps = True
+
     protocol: Literal["retrieval"]
     test: SetName
     """The set that is searched, of layout landmarks."""
@@ -26,3 +29,13 @@ class RetrievalParams(ProtocolParams):
     """Scales of the regions."""
     dimensions: Annotated[Int, Field(ge=1)] = 512
     """Most dimensions of a descriptor."""
+
+    def named_layers(self) -> dict[str, tuple[str, ...]]:
+        return {"layer": (self.layer,)}
+
+    def contradiction(self) -> str | None:
+        same = self.test == self.whiten
+        return f".whiten: the whitening is learnt on another set than {self.test}" if same else None
+
+    def work(self, train: int, test: int) -> tuple[int, int]:
+        return 0, train + test

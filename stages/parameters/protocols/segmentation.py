@@ -6,20 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.parameters.protocols import ProtocolParams, Split
+from stages.parameters.protocols import FineTunedParams
 from stages.parameters.types import Float, Int, Text
 
 
-class SegmentationParams(ProtocolParams):
+class SegmentationParams(FineTunedParams):
     """FCN-32s with the settings of its AlexNet, which the paper cites; Colorization's are other numbers of these."""
 
+    lists = "Segmentation"
+    needs_hidden = True
+    needs_maps = True
+
     protocol: Literal["segmentation"]
-    train: Split
-    """Pictures to train on: SBD's train in the cited code."""
-    test: Split
-    """Pictures to test on: seg11valid in the cited code, VOC 2012 val in the paper's words."""
-    layers: Literal["fc6-8", "all"]
-    """What is trained: the linear layers alone, or the convolutions too."""
     frozen: tuple[Text, ...] = ()
     """Convolutions that are not trained under `all`."""
     fc: Literal["run", "random"] = "run"
@@ -38,3 +36,9 @@ class SegmentationParams(ProtocolParams):
     """Factor of the l2 penalty on all weights but biases."""
     dropout: Annotated[Float, Field(ge=0, lt=1)] = 0.5
     """Share of units of fc6 and fc7 that are dropped in training."""
+
+    def named_layers(self) -> dict[str, tuple[str, ...]]:
+        return {"frozen": self.frozen}
+
+    def work(self, train: int, test: int) -> tuple[int, int]:
+        return self.iterations, self.iterations * self.pictures + test

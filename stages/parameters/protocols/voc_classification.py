@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from stages.parameters.protocols import ProtocolParams, Split
+from stages.parameters.protocols import FineTunedParams
 from stages.parameters.types import Float, Int
 
 
-class VocClassificationParams(ProtocolParams):
+class Schedule(NamedTuple):
+    """Step size of the first step, iterations until it is halved, and iterations in all."""
+
+    lr: float
+    halve_every: int
+    iterations: int
+
+
+PUBLISHED = {
+    ("pytorch", "fc6-8"): Schedule(0.003, 5_000, 80_000),
+    ("pytorch", "all"): Schedule(0.003, 5_000, 80_000),
+    ("caffe", "fc6-8"): Schedule(0.003, 5_000, 150_000),
+    ("caffe", "all"): Schedule(0.001, 20_000, 150_000),
+}
+"""By `follow` and `layers`: the defaults of the authors' port, which does not tell the layers apart, and what the Caffe
+code was run with."""
+
+
+class VocClassificationParams(FineTunedParams):
     """The network with new linear layers, trained on pictures that show several classes."""
 
     protocol: Literal["voc_classification"]
-    train: Split
-    """Pictures to train on; trainval in the paper."""
-    test: Split
-    """Pictures to test on; test in the paper, val to choose settings."""
-    layers: Literal["fc6-8", "all"]
-    """What is trained: the linear layers alone, or the convolutions too."""
     follow: Literal["pytorch", "caffe"] = "pytorch"
     """The authors' own port, or the Caffe code that the paper names; they differ in what is drawn anew, in crops, in
     the step size and in the number of iterations."""
@@ -37,3 +49,16 @@ class VocClassificationParams(ProtocolParams):
     """Pictures a step."""
     crops: Annotated[Int, Field(ge=1)] = 10
     """Crops of a test picture, drawn as for training, whose logits are added."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is given, and for the rest what `follow` has."""
+        published = PUBLISHED[self.follow, self.layers]
+        return Schedule(
+            self.lr or published.lr,
+            self.halve_every or published.halve_every,
+            self.iterations or published.iterations,
+        )
+
+    def work(self, train: int, test: int) -> tuple[int, int]:
+        return self.schedule.iterations, self.schedule.iterations * self.batch + self.crops * test
