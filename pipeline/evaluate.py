@@ -14,9 +14,11 @@ from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params
 from stages.dag.data import data_nodes
 from stages.dag.folders import run_folder
-from stages.dag.graph import end_nodes, evaluation_nodes
+from stages.dag.graph import end_nodes, evaluation_nodes, start_nodes
+from stages.dag.nodes import Node
 from stages.errors import Refusal
 from stages.parameters.checks import check_evaluations
+from stages.parameters.differences import as_values
 from stages.parameters.resolution import resolve_evaluation
 from stages.parameters.run import RunParams
 from stages.runtime.report import Reporter
@@ -85,6 +87,7 @@ def evaluate(root: Path, run: str, names: list[str], report: Reporter) -> RunPar
         settings.save()
         write_data(root, params, ahead=False)
         count = engine.provide(data_nodes(params))
+        count += engine.execute(_resolved(root, settings, params), params)
         refuse_unfit(root, params)
         count += engine.execute(evaluation_nodes(params), params)
     report.say(
@@ -92,6 +95,16 @@ def evaluate(root: Path, run: str, names: list[str], report: Reporter) -> RunPar
         f"{duration(time.monotonic() - started)}"
     )
     return params
+
+
+def _resolved(root: Path, settings: Settings, params: RunParams) -> list[Node]:
+    """`resolve`, which tracks the run's entry in params.yaml, so that a new name there leaves nothing stale.
+
+    None of it where it would also take up other edits, or where its inputs are not here.
+    """
+    node = start_nodes(params)[0]
+    same = as_values(params) == as_values(settings.resolve(params.run))
+    return [node] if same and all((root / path).exists() for path in node.all_deps()) else []
 
 
 def _refuse_unfinished(root: Path, params: RunParams) -> None:

@@ -13,7 +13,7 @@ from stages.artifacts.tables import write_parquet
 from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.protocols.knn import KnnParams
 from stages.protocols.knn import knn_classes
-from stages.runtime.evaluating import Evaluated, labelled, labelled_pair
+from stages.runtime.evaluating import Evaluated, Labelled
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
@@ -31,8 +31,8 @@ def knn(job: Job[EvaluationKeys[KnnParams]]) -> None:
     """
     params = job.params.evaluation
     evaluated = Evaluated(job)
-    train, test = labelled_pair(job)
-    chosen = labelled(job, train)
+    pictures = Labelled(job)
+    train, test, chosen = pictures.train, pictures.test, pictures.chosen
     neighbours = evaluated.features(train, chosen, params.batch)
     tested = evaluated.features(test, np.arange(len(test)), params.batch)
     device = str(evaluated.device)
@@ -47,8 +47,7 @@ def knn(job: Job[EvaluationKeys[KnnParams]]) -> None:
         "top1": {str(k): 100 * float(hits[:, 0].mean()) for k, hits in right.items()},
         "top5": {str(k): 100 * float(hits.any(axis=1).mean()) for k, hits in right.items()},
     }
-    measured_on = {"train_images": len(chosen), "test_images": len(test), "classes": len(train.classes)}
-    evaluated.write(Result(numbers, measured_on, {"votes": f"exp(cosine / {params.temperature:g})"}))
+    evaluated.write(Result(numbers, pictures.measured_on, {"votes": f"exp(cosine / {params.temperature:g})"}))
 
 
 if __name__ == "__main__":

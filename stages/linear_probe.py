@@ -7,13 +7,12 @@ writes  curve.parquet         a row an epoch and layer: epoch, layer, loss, accu
 """
 
 from stages.artifacts.results import Result
-from stages.artifacts.tables import write_parquet
 from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.protocols.linear_probe import TEN_CROPS, LinearProbeParams
 from stages.protocols.crops import ten_crops
 from stages.protocols.linear_probe import RELEASED_RATES, ZHANG_RATES, Rates
 from stages.protocols.linear_probe import linear_probe as untrained
-from stages.runtime.evaluating import Evaluated, labelled, labelled_pair
+from stages.runtime.evaluating import Evaluated, Labelled
 from stages.runtime.job import Job
 from stages.runtime.probing import Probe, train_and_test
 from stages.runtime.runner import run_stage
@@ -30,14 +29,13 @@ def linear_probe(job: Job[EvaluationKeys[LinearProbeParams]]) -> None:
     params = job.params.evaluation
     evaluated = Evaluated(job)
     model = evaluated.trained.model
-    train, test = labelled_pair(job)
-    chosen = labelled(job, train)
+    pictures = Labelled(job)
     rates = _rates(params)
     layers = evaluated.frozen(params.layers)
     heads = untrained(
         model.architecture,
         rates,
-        len(train.classes),
+        len(pictures.train.classes),
         sobel=model.sobel,
         input=model.input,
         width=model.width,
@@ -46,27 +44,14 @@ def linear_probe(job: Job[EvaluationKeys[LinearProbeParams]]) -> None:
         seed=job.torch_seed % 2**63,
         device=evaluated.device,
     )
-    probe = Probe(
-        layers,
-        heads,
-        side=model.input,
-        epochs=params.epochs,
-        batch=params.batch,
-        test_every=params.test_every,
-        central=True,
-        cut=ten_crops,
-        crops=TEN_CROPS,
-    )
-    found = train_and_test(job, probe, train, chosen, test)
-    write_parquet(job.output("curve"), found.curve)
-    write_parquet(job.output("predictions"), found.predictions)
-    measured_on = {"train_images": len(chosen), "test_images": len(test), "classes": len(train.classes)}
+    probe = Probe(layers, heads, side=model.input, central=True, cut=ten_crops, crops=TEN_CROPS)
+    numbers = train_and_test(job, probe, pictures)
     follows = {
         "classifier": params.follow,
         "reported": "the last epoch; the released code reports the best on the test pictures (best_top1)",
         "lr/weight decay": ", ".join(f"{layer} {rate.lr:g}/{rate.weight_decay:g}" for layer, rate in rates.items()),
     }
-    evaluated.write(Result(found.numbers(), measured_on, follows))
+    evaluated.write(Result(numbers, pictures.measured_on, follows))
 
 
 def _rates(params: LinearProbeParams) -> dict[str, Rates]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.artifacts.results import Result
-from stages.artifacts.tables import write_parquet
 from stages.method.architectures import ARCHITECTURES
 from stages.method.decode import centre_crop
 from stages.method.named_layers import dimension
@@ -18,7 +17,7 @@ from stages.method.sampling import batches
 from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.protocols.mlp import MlpParams
 from stages.protocols.mlp import mlp as untrained
-from stages.runtime.evaluating import Evaluated, labelled, labelled_pair
+from stages.runtime.evaluating import Evaluated, Labelled
 from stages.runtime.job import Job
 from stages.runtime.probing import Probe, train_and_test
 from stages.runtime.runner import run_stage
@@ -35,39 +34,24 @@ def mlp(job: Job[EvaluationKeys[MlpParams]]) -> None:
     params = job.params.evaluation
     evaluated = Evaluated(job)
     model = evaluated.trained.model
-    train, test = labelled_pair(job)
-    chosen = labelled(job, train)
+    pictures = Labelled(job)
     layers = evaluated.frozen([params.layer])
     plan = ARCHITECTURES[model.architecture]
     heads = untrained(
         params.layer,
         dimension(plan, params.layer, sobel=model.sobel, input=model.input, width=model.width),
-        len(train.classes),
-        steps=params.epochs * len(batches(len(chosen), params.batch)),
+        len(pictures.train.classes),
+        steps=params.epochs * len(batches(len(pictures.chosen), params.batch)),
         hidden=params.hidden,
         lr=params.lr,
         weight_decay=params.weight_decay,
         seed=job.torch_seed % 2**63,
         device=evaluated.device,
     )
-    probe = Probe(
-        layers,
-        heads,
-        side=model.input,
-        epochs=params.epochs,
-        batch=params.batch,
-        test_every=params.test_every,
-        central=False,
-        cut=_centre,
-        crops=1,
-    )
-    found = train_and_test(job, probe, train, chosen, test)
-    write_parquet(job.output("curve"), found.curve)
-    write_parquet(job.output("predictions"), found.predictions)
-    numbers = {name: values[params.layer] for name, values in found.numbers().items()}
-    measured_on = {"train_images": len(chosen), "test_images": len(test), "classes": len(train.classes)}
+    probe = Probe(layers, heads, side=model.input, central=False, cut=_centre, crops=1)
+    numbers = {name: values[params.layer] for name, values in train_and_test(job, probe, pictures).items()}
     follows = {"protocol": "the nonlinear classifier of RotNet: the paper's supplement is not published"}
-    evaluated.write(Result(numbers, measured_on, follows))
+    evaluated.write(Result(numbers, pictures.measured_on, follows))
 
 
 def _centre(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

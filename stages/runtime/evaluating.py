@@ -70,28 +70,35 @@ class Evaluated:
         write_result(result, numbers, run=job.node.run, entry=entry, trained=self.trained, found=found)
 
 
-def labelled_pair(job: Job[Any]) -> tuple[PackedImages, PackedImages]:
-    """The packed pictures of the roles "train" and "test".
+class Labelled:
+    """Packed pictures with classes: those of the role "train" that are learnt from, and those of "test".
+
+    Attributes:
+        chosen: (n,) rows of `train` to learn from, in order: `per_class` of each class, drawn, or all.
 
     Raises:
-        Refusal: their classes differ, or a picture has none.
+        Refusal: the classes of the two differ, a picture has none, or a class has fewer than `per_class`.
     """
-    train, test = job.packed("train"), job.packed("test")
-    names = job.params.evaluation.train, job.params.evaluation.test
-    for name, images in zip(names, (train, test), strict=True):
-        if missing := int((images.label < 0).sum()):
-            raise Refusal(f"datasets.{name}: {missing:,} of {len(images):,} pictures have no class to be measured by")
-    same_classes(train.classes, test.classes, *(f"datasets.{name}" for name in names))
-    return train, test
 
+    def __init__(self, job: Job[Any]) -> None:
+        entry = job.params.evaluation
+        self.train, self.test = job.packed("train"), job.packed("test")
+        names = entry.train, entry.test
+        for name, images in zip(names, (self.train, self.test), strict=True):
+            if missing := int((images.label < 0).sum()):
+                raise Refusal(
+                    f"datasets.{name}: {missing:,} of {len(images):,} pictures have no class to be measured by"
+                )
+        same_classes(self.train.classes, self.test.classes, *(f"datasets.{name}" for name in names))
+        self.chosen = np.arange(len(self.train))
+        if entry.per_class is not None:
+            self.chosen = labelled_subset(self.train.label, entry.per_class, job.rng)
 
-def labelled(job: Job[Any], images: PackedImages) -> NDArray[np.int64]:
-    """The pictures to train on, in order: `per_class` of each class, drawn, or all.
-
-    Raises:
-        Refusal: a class has fewer.
-    """
-    per_class = job.params.evaluation.per_class
-    if per_class is None:
-        return np.arange(len(images))
-    return labelled_subset(images.label, per_class, job.rng)
+    @property
+    def measured_on(self) -> dict[str, int]:
+        """What a result says of them."""
+        return {
+            "train_images": len(self.chosen),
+            "test_images": len(self.test),
+            "classes": len(self.train.classes),
+        }

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from stages.artifacts.pictures import PackedImages
+from stages.artifacts.tables import write_parquet
 from stages.errors import Refusal
 from stages.method.augment import Crops
 from stages.method.sampling import batches
@@ -21,6 +22,7 @@ from stages.protocols.accuracy import ranks
 from stages.protocols.crops import cut, square_crops
 from stages.protocols.heads import HeadLearner
 from stages.protocols.layers import FrozenLayers
+from stages.runtime.evaluating import Labelled
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
 from stages.runtime.save_points import SavePoints
@@ -37,9 +39,6 @@ class Probe:
         layers: gives what the classifiers see.
         heads: the classifiers, untrained.
         side: of the network's input, in pixels.
-        epochs: passes over the training pictures.
-        batch: pictures a step.
-        test_every: epochs between two tests.
         central: whether training crops are taken from the middle square; else from anywhere.
         cut: the crops to test on.
         crops: their number.
@@ -48,49 +47,27 @@ class Probe:
     layers: FrozenLayers
     heads: HeadLearner
     side: int
-    epochs: int
-    batch: int
-    test_every: int
     central: bool
     cut: Cut
     crops: int
 
 
-@dataclass(frozen=True)
-class Probed:
-    """What came out.
+def train_and_test(job: Job[Any], probe: Probe, pictures: Labelled) -> dict[str, dict[str, float]]:
+    """Trains for `epochs`, tests every `test_every` of them, and writes both tables; resumed after a kill.
 
-    Attributes:
-        curve: a row an epoch and layer: epoch, layer, loss, accuracy (of training), top1, top5 (NaN where not tested).
-        predictions: a row a test picture: image, label, then of each layer the class and the rank of the right one.
-    """
+    curve         a row an epoch and layer: epoch, layer, loss, accuracy (of training), top1, top5 (NaN if not tested)
+    predictions   a row a test picture: image, label, then of each layer the class and the rank of the right one
 
-    curve: pd.DataFrame
-    predictions: pd.DataFrame
-
-    def numbers(self) -> dict[str, dict[str, float]]:
-        """Percentages by layer: top1 and top5 of the last epoch, and best_top1, the best of all that were tested."""
-        layers = list(dict.fromkeys(self.curve["layer"]))
-        rows = {layer: self.curve[self.curve["layer"] == layer] for layer in layers}
-        return {
-            "top1": {layer: 100 * float(rows[layer]["top1"].iloc[-1]) for layer in layers},
-            "top5": {layer: 100 * float(rows[layer]["top5"].iloc[-1]) for layer in layers},
-            "best_top1": {layer: 100 * float(rows[layer]["top1"].max()) for layer in layers},
-        }
-
-
-def train_and_test(
-    job: Job[Any], probe: Probe, train: PackedImages, chosen: NDArray[np.int64], test: PackedImages
-) -> Probed:
-    """Trains on the pictures `chosen`; after a kill it goes on from its last save point.
+    Returns:
+        Percentages by layer: top1 and top5 of the last epoch, and best_top1, the best of all that were tested.
 
     Raises:
         Refusal: a loss is not finite, or pictures are smaller than the network's input.
     """
-    for name, images in (("train", train), ("test", test)):
+    params, test = job.params.evaluation, pictures.test
+    for name, images in ((params.train, pictures.train), (params.test, test)):
         if min(images.height.min(), images.width.min()) < probe.side:
-            data = getattr(job.params.evaluation, name)
-            raise Refusal(f"datasets.{data}: size: the network sees {probe.side} pixels, and pictures are smaller")
+            raise Refusal(f"datasets.{name}: size: the network sees {probe.side} pixels, and pictures are smaller")
     points = SavePoints(job)
     rows: list[dict[str, Any]] = []
     predictions = pd.DataFrame()
@@ -99,18 +76,18 @@ def train_and_test(
         rows = state["rows"]
     done = len(rows) // len(probe.heads.heads)
     if done:
-        job.say(f"goes on at epoch {done + 1} of {probe.epochs}")
-    for epoch in range(done, probe.epochs):
-        losses, right = _train(job, probe, train, chosen, epoch)
+        job.say(f"goes on at epoch {done + 1} of {params.epochs}")
+    for epoch in range(done, params.epochs):
+        losses, right = _train(job, probe, pictures.train, pictures.chosen, epoch)
         for layer, loss in losses.items():
             if not math.isfinite(loss):
                 raise Refusal(f"epoch {epoch + 1}: the loss of {layer} is {float(loss)}; lower its learning rate")
-        last = epoch + 1 == probe.epochs
-        tested = last or (epoch + 1) % probe.test_every == 0
+        last = epoch + 1 == params.epochs
+        tested = last or (epoch + 1) % params.test_every == 0
         found = _test(job, probe, test) if tested else {}
         for layer, loss in losses.items():
             row = {"epoch": epoch + 1, "layer": layer, "loss": float(loss)}
-            row["accuracy"] = float(right[layer]) / len(chosen)
+            row["accuracy"] = float(right[layer]) / len(pictures.chosen)
             top1, top5 = ((found[layer][1] < k).mean() if tested else math.nan for k in (1, 5))
             rows.append(row | {"top1": float(top1), "top5": float(top5)})
         if last:
@@ -120,8 +97,20 @@ def train_and_test(
             predictions = pd.DataFrame(columns)
         else:
             points.offer(partial(_state, probe.heads, rows))
-    job.images += probe.epochs * len(chosen)
-    return Probed(pd.DataFrame(rows), predictions)
+    job.images += params.epochs * len(pictures.chosen)
+    curve = pd.DataFrame(rows)
+    write_parquet(job.output("curve"), curve)
+    write_parquet(job.output("predictions"), predictions)
+    return _numbers(curve)
+
+
+def _numbers(curve: pd.DataFrame) -> dict[str, dict[str, float]]:
+    rows = {layer: curve[curve["layer"] == layer] for layer in dict.fromkeys(curve["layer"])}
+    return {
+        "top1": {layer: 100 * float(row["top1"].iloc[-1]) for layer, row in rows.items()},
+        "top5": {layer: 100 * float(row["top5"].iloc[-1]) for layer, row in rows.items()},
+        "best_top1": {layer: 100 * float(row["top1"].max()) for layer, row in rows.items()},
+    }
 
 
 def _state(heads: HeadLearner, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -136,7 +125,7 @@ def _train(
     rng = np.random.default_rng([job.torch_seed, epoch])
     order = rng.permutation(chosen)
     crops: Crops = square_crops(images.height[order], images.width[order], rng, probe.side, central=probe.central)
-    spans = batches(len(order), probe.batch)
+    spans = batches(len(order), job.params.evaluation.batch)
 
     def load(span: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         pictures = [cut(images[order[i]], crops, i, probe.side) for i in range(*span)]
@@ -154,7 +143,7 @@ def _train(
 
 def _test(job: Job[Any], probe: Probe, images: PackedImages) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """By layer, the class that each picture is given, and the rank of its right one; both (N,)."""
-    spans = batches(len(images), max(1, probe.batch // probe.crops))
+    spans = batches(len(images), max(1, job.params.evaluation.batch // probe.crops))
 
     def load(span: tuple[int, int]) -> NDArray[np.uint8]:
         return np.concatenate([probe.cut(images[i], probe.side) for i in range(*span)])

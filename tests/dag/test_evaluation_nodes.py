@@ -12,6 +12,7 @@ from pipeline.recording.dvc_yaml import stage_entry
 from stages.dag.data import data_nodes, datasets, evaluation_sets
 from stages.dag.declared import declared
 from stages.dag.graph import evaluation_nodes, final_nodes, keys_of, root_nodes, run_nodes
+from stages.dag.names import PROPOSALS
 from stages.dag.nodes import Node
 from stages.parameters.protocols import protocols
 from stages.parameters.resolution import resolve_run
@@ -118,3 +119,9 @@ def test_a_run_without_pictures_is_its_parameters_its_network_and_evaluations():
     assert not any("dataset." in key or "datasets." in key for key in resolve.root_keys)
     assert {node.run for node in evaluation_nodes(params)} == {"bare"}
     assert "data/images/demo" in {node.folder for node in data_nodes(params)}
+
+
+@pytest.mark.parametrize("name", protocols())
+def test_a_protocol_says_of_itself_whether_its_stage_reads_proposals(name):
+    reads = any(read.name == PROPOSALS for read in declared()[name].reads.values())
+    assert protocols()[name].reads_proposals == reads

@@ -94,18 +94,26 @@ def test_a_new_evaluation_retrains_nothing_and_is_entered_for_the_run(cli, evalu
     before, ran = evaluated_copy.tree(), stages_run(evaluated_copy)
     ended = cli(evaluated_copy.root, "evaluate", "near")
     assert ended.status == 0, ended.err
-    assert stages_run(evaluated_copy)[len(ran) :] == [":knn"]
+    # `resolve` follows the run's entry, in which the new name stands.
+    assert stages_run(evaluated_copy)[len(ran) :] == [":resolve", ":knn"]
     assert content_of(evaluated_copy.root)["runs"]["demo"]["evaluations"] == [*NAMES, "near"]
     after = evaluated_copy.tree()
     assert_same({name: after[name] for name in before}, before)
     new = {name.rpartition("/")[2] for name in after.keys() - before.keys()}
     assert new == {"predictions.parquet", "numbers.json", "result.json"}
-    assert not {"weights", "train", "extract", *NAMES, "near"} & stale(evaluated_copy)
+    assert not {"resolve", "weights", "train", "extract", *NAMES, "near"} & stale(evaluated_copy)
     states = {named(one.node): one.state for one in of_run(evaluated_copy.root, params_of(evaluated_copy.root))}
     assert states["train"] == states["weights"] == states["near"] == "done"
-    assert stages_run(evaluated_copy)[len(ran) :] == [":knn"]
     evaluated_copy.run()
-    assert set(stages_run(evaluated_copy)[len(ran) :]) == {":knn", ":resolve", ":tables"}
+    assert stages_run(evaluated_copy)[len(ran) :] == [":resolve", ":knn", ":tables"]
+
+
+def test_other_edits_are_not_taken_up_with_a_new_evaluation(cli, evaluated_copy):
+    evaluated_copy.edit({"evaluations": {"near": ENTRIES["knn"] | {"k": [3]}}, "train": {"lr": 0.3}})
+    own = evaluated_copy.run_path("params.yaml").read_bytes()
+    assert cli(evaluated_copy.root, "evaluate", "near").status == 0
+    assert evaluated_copy.run_path("params.yaml").read_bytes() == own
+    assert "resolve" in stale(evaluated_copy)
 
 
 def test_evaluate_alone_computes_what_is_behind(cli, evaluated_copy):

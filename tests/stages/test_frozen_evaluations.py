@@ -100,11 +100,11 @@ def test_neighbours_are_those_of_the_features_of_the_last_layer(evaluated_copy):
 
 
 def test_labelled_pictures_are_drawn_from_the_seed_and_each_class_has_as_many(evaluated_copy, monkeypatch):
-    from stages import linear_probe as module
+    from stages.runtime import evaluating as module
 
     drawn = []
-    function = module.labelled
-    monkeypatch.setattr(module, "labelled", lambda *args: drawn.append(function(*args)) or drawn[-1])
+    function = module.labelled_subset
+    monkeypatch.setattr(module, "labelled_subset", lambda *args: drawn.append(function(*args)) or drawn[-1])
     evaluate_again(evaluated_copy, "linear")
     labels = manifest(evaluated_copy, "demo")["label"].to_numpy()
     assert np.bincount(labels[drawn[0]]).tolist() == [PER_CLASS] * CLASSES
