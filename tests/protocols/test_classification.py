@@ -229,5 +229,5 @@ def test_it_learns_two_classes_at_once(architecture):
             rows = slice(step % 6 * 16, step % 6 * 16 + 16)
             train_step(learner, train[rows], np.ascontiguousarray(given[rows][:, order]))
         scores = crop_scores(learner.network, test, 1)
-        assert average_precisions(scores, truth[:, order]).mean > 0.95
-        assert average_precisions(scores, truth[:, order[::-1]]).mean < 0.85
+        assert average_precisions(scores, truth[:, order]).mean_area > 0.95
+        assert average_precisions(scores, truth[:, order[::-1]]).mean_area < 0.85
