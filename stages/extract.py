@@ -11,6 +11,7 @@ from stages.artifacts.checkpoints import for_features
 from stages.artifacts.chunks import ChunkWriter
 from stages.method.features import check_features, embed
 from stages.method.sampling import batches
+from stages.method.views import view
 from stages.parameters.extract import ExtractKeys
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
@@ -39,7 +40,7 @@ def extract(job: Job[ExtractKeys]) -> None:
         return [(start + a, start + b) for a, b in batches(min(rows, len(images) - start), params.extract.batch)]
 
     def crops(span: tuple[int, int]) -> NDArray[np.uint8]:
-        return np.stack([images.centre_crop(i, params.model.input) for i in range(*span)])
+        return np.stack([view(images[i], params.model.input, params.extract.view) for i in range(*span)])
 
     todo = [chunk for chunk in range(-(-len(images) // rows)) if not out.has(chunk)]
     loaded = prefetch(crops, [span for chunk in todo for span in spans(chunk)], job.workers)

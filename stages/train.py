@@ -22,6 +22,7 @@ from stages.artifacts.writing import make_folder
 from stages.dag.names import CHECKPOINT, STEPS
 from stages.errors import Refusal
 from stages.method.augment import random_crops, resized_crop
+from stages.method.colours import random_colours, recoloured
 from stages.method.sampling import batches, released_draws, uniform_draws
 from stages.method.training import Learner, learning_rate, new_learner, train_step
 from stages.parameters.train import TrainKeys, TrainParams
@@ -53,11 +54,18 @@ def train(job: Job[TrainKeys]) -> None:
 
     draw = {"uniform": uniform_draws, "released-code": released_draws}[params.train.sampling]
     draws = draw(labels, max(1, round(params.train.passes * len(images))), job.rng)
-    crops = random_crops(images.height[draws], images.width[draws], job.rng)
+    augment = settings.augment
+    crops = random_crops(
+        images.height[draws], images.width[draws], job.rng, scale=(augment.area, 1.0), flip=augment.flip
+    )
+    colours = None
+    if augment.jitter or augment.hue or augment.grey or augment.blur:
+        change = augment.model_dump(include={"jitter", "hue", "grey", "blur"})
+        colours = random_colours(len(draws), job.rng, **change)
     steps = batches(len(draws), params.train.batch)
 
     before = load(job.input("network"))
-    network = build(params.model, settings.dropout)
+    network = build(params.model, settings.dropout, settings.top_dropout)
     learner = new_learner(
         network,
         int(labels.max()) + 1,
@@ -65,27 +73,33 @@ def train(job: Job[TrainKeys]) -> None:
         lr=settings.lr,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+        shards=settings.shards,
         device=device,
     )
     restore(learner.network, before["network"], job.input("network"))
     points = SavePoints(job)
     losses, correct, done = _resume(job, points, learner, len(steps))
 
+    side = settings.input or params.model.input
+
     def load_batch(step: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        pictures = [_augmented(images, crops, i, draws[i], params.model.input) for i in range(*step)]
+        pictures = [_augmented(images, crops, i, draws[i], side) for i in range(*step)]
         return np.stack(pictures), labels[draws[slice(*step)]]
 
     rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
     loaded = prefetch(load_batch, steps[done:], job.workers)
     todo = job.progress(loaded, sum(b - a for a, b in steps[done:]), lambda batch: len(batch[1]))
     for i, (pictures, targets) in enumerate(todo, start=done):
-        loss, right = train_step(learner, pictures, targets, rates[i], params.precision)
+        recolour = None if colours is None else partial(recoloured, colours=colours[slice(*steps[i])])
+        loss, right = train_step(learner, pictures, targets, rates[i], params.precision, recolour)
         losses.append(loss)
         correct.append(right)
         if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
             losses, correct = _looked_at(losses, correct, job.epoch, rates)
             points.offer(partial(_state, learner, losses, correct))
 
+    learner.shards.close()
     folder = job.output("trained")
     make_folder(folder)
     frame = pd.DataFrame(

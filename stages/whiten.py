@@ -17,10 +17,10 @@ REVISION = 5
 
 
 def whiten(job: Job[WhitenKeys]) -> None:
-    dim = job.params.whiten.dim
+    dim, scale = job.params.whiten.dim, job.params.whiten.scale
     features = job.rows("features", "extract")
     try:
-        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim)
+        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim, scale=scale)
     except ValueError as error:
         raise Refusal(f"{job.input('features')}: {error}; rerun extract, or start from another seed") from None
     if pca.rank < dim:

@@ -14,10 +14,10 @@ from stages.artifacts.checkpoints import for_features
 from stages.artifacts.transform import read as read_pca
 from stages.dag.names import CENTROIDS, PCA
 from stages.errors import Refusal
-from stages.method.decode import centre_crop
 from stages.method.features import check_features, embed
 from stages.method.kmeans import assign
 from stages.method.sampling import batches
+from stages.method.views import view
 from stages.runtime.devices import device_of
 from stages.runtime.report import Reporter
 from stages.runtime.threads import float_modes, thread_limit
@@ -48,7 +48,7 @@ class Embedder:
 
     def crop(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What the network sees, (input, input, 3), of a picture that was decoded as `pack` does."""
-        return centre_crop(picture, self._params.model.input).copy()
+        return view(picture, self._params.model.input, self._params.extract.view).copy()
 
     def whitened(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """(n, dim): features, whitened and of unit length (section 3.4).

@@ -41,8 +41,9 @@ def random_crops(
     rng: np.random.Generator,
     scale: tuple[float, float] = SCALE,
     ratio: tuple[float, float] = RATIO,
+    flip: float = 0.5,
 ) -> Crops:
-    """One crop for each of n pictures, distributed as in torchvision's RandomResizedCrop, flipped half the time.
+    """One crop for each of n pictures, distributed as in torchvision's RandomResizedCrop, some of them mirrored.
 
     The area is uniform in `scale`, the aspect ratio log-uniform in `ratio`. Where `TRIES` draws in a row do not fit
     into the picture, the largest centred crop of an allowed ratio is taken.
@@ -51,6 +52,7 @@ def random_crops(
         height, width: (n,) sizes of the pictures in pixels.
         scale: least and greatest area of a crop as a share of the picture's.
         ratio: least and greatest width of a crop divided by its height.
+        flip: share of the crops that are mirrored.
     """
     height, width = height.astype(np.int64), width.astype(np.int64)
     n = len(height)
@@ -71,7 +73,7 @@ def random_crops(
         waiting = waiting[~fits]
         if not len(waiting):
             break
-    return Crops(top, left, h, w, rng.random(n) < 0.5)
+    return Crops(top, left, h, w, rng.random(n) < flip)
 
 
 def _fallback(

@@ -76,6 +76,7 @@ def kmeans(
     seed: int,
     rng: np.random.Generator,
     gpu: int | None = None,
+    spherical: bool = False,
 ) -> Clustering:
     """k-means by faiss on all rows (Eq. 2), then one exact assignment of all rows by `assign`.
 
@@ -89,6 +90,7 @@ def kmeans(
         seed: of the initial centroids, drawn anew in each epoch.
         rng: chooses which clusters are split.
         gpu: number of the GPU that searches; None for the CPU, which is also used where faiss has no GPU support.
+        spherical: centroids have unit length, as rows then should: the nearest one is that of the greatest cosine.
     """
     import faiss
 
@@ -98,22 +100,26 @@ def kmeans(
         k,
         niter=iterations,
         seed=seed,
+        spherical=spherical,
         min_points_per_centroid=1,
         max_points_per_centroid=10_000_000,
     )
     if gpu is not None and hasattr(faiss, "StandardGpuResources"):
-        search.index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, faiss.IndexFlatL2(rows.shape[1]))
+        flat = faiss.IndexFlatIP if spherical else faiss.IndexFlatL2
+        search.index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, flat(rows.shape[1]))
     search.train(rows)
     assert search.centroids is not None and search.iteration_stats is not None
     stats, centroids = search.iteration_stats, search.centroids.copy()
-    centroids, repaired, assignment, distance = _repair(rows, centroids, rng)
-    objective = [float(step["obj"]) / len(rows) for step in stats] + [float(distance.mean())]
+    centroids, repaired, assignment, distance = _repair(rows, centroids, rng, spherical)
+    # faiss sums cosines where centroids are spherical: |x - c|^2 = 2 - 2 cos for unit lengths.
+    means = [float(step["obj"]) / len(rows) for step in stats]
+    objective = [2 - 2 * mean if spherical else mean for mean in means] + [float(distance.mean())]
     splits = [int(step["nsplit"]) for step in stats]
     return Clustering(assignment, distance, centroids, objective, splits, repaired)
 
 
 def _repair(
-    rows: NDArray[np.float32], centroids: NDArray[np.float32], rng: np.random.Generator
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], rng: np.random.Generator, spherical: bool
 ) -> tuple[NDArray[np.float32], int, NDArray[np.int64], NDArray[np.float64]]:
     """Fills empty clusters by splitting others, chosen with probability proportional to their size.
 
@@ -136,7 +142,8 @@ def _repair(
         chosen = rng.choice(splittable, min(len(empty), len(splittable)), replace=False, p=weights)
         centroids = centroids.copy()
         for target, source in zip(empty, chosen, strict=False):
-            centroids[source], centroids[target] = _split(rows[members[source]])
+            both = np.stack(_split(rows[members[source]]))
+            centroids[[source, target]] = _unit(both) if spherical else both
             splits += 1
         assignment, distance = assign(rows, centroids)
     return centroids, splits, assignment, distance
@@ -152,6 +159,12 @@ def _split(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.f
             break
         first, second = rows[near].mean(0, dtype=np.float64), rows[~near].mean(0, dtype=np.float64)
     return first.astype(np.float32), second.astype(np.float32)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1; one of zeros stays as it is."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def _squares(

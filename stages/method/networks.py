@@ -24,6 +24,18 @@ TOP_STD = 0.01
 """Standard deviation of the initial weights of linear layers."""
 
 
+class Dropout(nn.Dropout):
+    """torch's, which takes no generator of its own: this one draws from `generator` where it has one."""
+
+    generator: torch.Generator | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.generator is None or not self.training:
+            return super().forward(input)
+        kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
+        return input * kept / (1 - self.p)
+
+
 class Backbone(nn.Module):
     """A network without its top layer: fixed preprocessing, convolutions, and the two hidden layers if it has any.
 
@@ -33,6 +45,7 @@ class Backbone(nn.Module):
         input: side in pixels of the square images.
         width: factor on the number of channels of each layer.
         dropout: share of units dropped in training, before both hidden layers (VGG-16: before the second alone).
+        top_dropout: share of features that `forward` drops in training, before the top layer.
 
     Attributes:
         dim: number of features per image.
@@ -42,7 +55,16 @@ class Backbone(nn.Module):
         ValueError: `input` pixels are too few for one of the layers.
     """
 
-    def __init__(self, architecture: str, *, sobel: bool, input: int, width: float = 1.0, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        architecture: str,
+        *,
+        sobel: bool,
+        input: int,
+        width: float = 1.0,
+        dropout: float = 0.5,
+        top_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         plan = ARCHITECTURES[architecture]
         shapes = plan.shapes(sobel=sobel, input=input, width=width)
@@ -56,19 +78,20 @@ class Backbone(nn.Module):
             self.convolutions = nn.Sequential(*stem, *residual_blocks(plan, width))
             self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             # A residual network has its last ReLU before the pooling, so features and forward are the same.
-            self.activation: nn.Module = nn.Identity()
+            last: nn.Module = nn.Identity()
         else:
             self.convolutions = nn.Sequential(*_modules(plan.layers, shapes, input_channels(sobel)))
             channels, side = shapes[-1]
             self.classifier = nn.Sequential(
                 nn.Flatten(),
-                nn.Dropout(dropout) if plan.drops_first else nn.Identity(),
+                Dropout(dropout) if plan.drops_first else nn.Identity(),
                 nn.Linear(channels * side * side, self.dim),
                 nn.ReLU(inplace=True),
-                nn.Dropout(dropout),
+                Dropout(dropout),
                 nn.Linear(self.dim, self.dim),
             )
-            self.activation = nn.ReLU()
+            last = nn.ReLU()
+        self.activation = nn.Sequential(last, Dropout(top_dropout))
 
     def features(self, images: Tensor) -> Tensor:
         """(B, dim) features to cluster of uint8 (B, 3, input, input) images: before the last ReLU (section 3.2).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.method.networks import Backbone, autocast, place, top_layer, trainable
+from stages.method.shards import Shards
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Learner:
     top: nn.Linear
     optimizer: torch.optim.SGD
     top_optimizer: torch.optim.SGD
+    shards: Shards
 
     def state(self) -> dict[str, Any]:
         """The `state_dict` of each part, by its name."""
@@ -46,6 +49,8 @@ def new_learner(
     lr: float,
     momentum: float,
     weight_decay: float,
+    nesterov: bool = False,
+    shards: int = 1,
     device: torch.device,
 ) -> Learner:
     """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
@@ -59,16 +64,20 @@ def new_learner(
         lr: step size.
         momentum: of the backbone's SGD.
         weight_decay: factor of the l2 penalty on all weights.
+        nesterov: Nesterov's momentum in place of the plain one, which must not be 0 then.
+        shards: parts of each batch whose gradients are computed side by side.
     """
     top = top_layer(network.dim, labels)
     network = place(network.train(), device)
     top = top.to(device)
-    optimizer = torch.optim.SGD(trainable(network), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    optimizer = torch.optim.SGD(
+        trainable(network), lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
+    )
     if momenta:
         # The momentum alone is carried over; step size and weight decay are this epoch's.
         optimizer.load_state_dict({"state": momenta, "param_groups": optimizer.state_dict()["param_groups"]})
     top_optimizer = torch.optim.SGD(top.parameters(), lr=lr, weight_decay=weight_decay)
-    return Learner(network, top, optimizer, top_optimizer)
+    return Learner(network, top, optimizer, top_optimizer, Shards(network, top, shards))
 
 
 def train_step(
@@ -77,6 +86,7 @@ def train_step(
     labels: NDArray[np.int64],
     lr: float,
     precision: str,
+    change: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One step of SGD on Eq. 1 for one batch.
 
@@ -85,6 +95,7 @@ def train_step(
         labels: (B,) pseudo-labels.
         lr: step size of both SGDs.
         precision: of the arithmetic; `float32`, `tf32` or `bf16`.
+        change: from the batch as (B, 3, H, W) uint8 on the device to what the network sees, alike.
 
     Returns:
         The mean loss of the batch and its number of right predictions, as scalars on the device.
@@ -92,16 +103,23 @@ def train_step(
     device = learner.top.weight.device
     batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device, non_blocking=True)
     target = torch.from_numpy(labels).to(device, non_blocking=True)
+    if change is not None:
+        batch = change(batch)
     for optimizer in (learner.optimizer, learner.top_optimizer):
         optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
-    with autocast(device, precision):
-        logits = learner.top(learner.network(batch))
-    loss = nn.functional.cross_entropy(logits.float(), target)
-    loss.backward()
+
+    def differentiate(network: Backbone, top: nn.Linear, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(device, precision):
+            logits = top(network(images))
+        loss = nn.functional.cross_entropy(logits.float(), wanted) * (len(images) / len(batch))
+        loss.backward()
+        return loss.detach(), (logits.detach().argmax(1) == wanted).sum()
+
+    losses, right = zip(*learner.shards.map(differentiate, batch, target), strict=True)
     learner.optimizer.step()
     learner.top_optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == target).sum()
+    return torch.stack(losses).sum(), torch.stack(right).sum()
 
 
 def learning_rate(lr: float, epoch: int, step: int, steps: int, horizon: int | None = None) -> float:

@@ -17,11 +17,11 @@ RANK_TOLERANCE = 1e-12
 
 @dataclass(frozen=True)
 class PCAWhitening:
-    """y = diag(eigenvalue^-1/2) V^T (x - mean), then y / |y|; all arithmetic is in float64.
+    """y = diag(eigenvalue^-1/2) V^T (x - mean), then y / |y|; all arithmetic is in float64. V^T alone if not `scale`.
 
     Attributes:
         mean: (d,) float64.
-        components: (d, rank) float64, columns scaled by eigenvalue^-1/2, largest first.
+        components: (d, rank) float64, largest first, columns scaled by eigenvalue^-1/2 where asked for.
         eigenvalues: (rank,) float64, variances along the components.
         total_variance: variance of the features summed over all d dimensions.
         dim: number of output dimensions; those beyond the rank are zero.
@@ -49,7 +49,9 @@ class PCAWhitening:
         return float(np.exp(-(share * np.log(share)).sum()))
 
     @classmethod
-    def fit(cls, blocks: Iterable[NDArray[np.floating]], dim: int, device: str = "cpu") -> PCAWhitening:
+    def fit(
+        cls, blocks: Iterable[NDArray[np.floating]], dim: int, device: str = "cpu", *, scale: bool = True
+    ) -> PCAWhitening:
         """The leading `dim` components of (n, d) blocks, iterated once; at most d rows and a block are held.
 
         Products of rows are summed on `device`, eigenvectors always found on the CPU.
@@ -89,7 +91,8 @@ class PCAWhitening:
             vectors = (rows.T @ torch.tensor(vectors / np.sqrt(len(rows) * values), device=device)).cpu().numpy()
         # A sign per component is free: the largest entry is made positive, whatever the solver chose.
         signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))])
-        return cls((shift + offset).cpu().numpy(), vectors * (signs / np.sqrt(values)), values, total, dim)
+        factors = signs / np.sqrt(values) if scale else signs
+        return cls((shift + offset).cpu().numpy(), vectors * factors, values, total, dim)
 
     def apply(self, block: NDArray[np.floating], device: str = "cpu") -> NDArray[np.float32]:
         """(n, d) rows to (n, dim) float32 rows of unit length; a row equal to the mean stays zero."""

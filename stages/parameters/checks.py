@@ -55,6 +55,7 @@ def check_sizes(params: RunParams) -> None:
         )
     _check_method(params)
     _check_init(params)
+    _check_train(params)
     train = params.train
     if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):
         raise Refusal(
@@ -84,6 +85,29 @@ def _check_method(params: RunParams) -> None:
             raise Refusal(
                 f"params.yaml: cluster.{key}: null, and cluster.method {cluster.method} needs it: --set cluster.{key}=…"
             )
+
+
+def _check_train(params: RunParams) -> None:
+    train, model = params.train, params.model
+    architecture = ARCHITECTURES[model.architecture]
+    if train.input is not None and train.input != model.input:
+        if isinstance(architecture, PlainNetwork):
+            raise Refusal(
+                f"params.yaml: train.input: {model.architecture} takes pictures of model.input alone, {model.input} "
+                "pixels: --set train.input=null"
+            )
+        if train.input < architecture.least_input:
+            raise Refusal(
+                f"params.yaml: train.input: {model.architecture} needs pictures of at least "
+                f"{architecture.least_input} pixels, not {train.input}: --set train.input=null"
+            )
+    if train.batch < 2 * train.shards:
+        raise Refusal(
+            f"params.yaml: train.shards: batch normalisation needs 2 pictures in each of {train.shards} parts, and "
+            f"train.batch is {train.batch}: --set train.shards={max(1, train.batch // 2)}"
+        )
+    if train.nesterov and not train.momentum:
+        raise Refusal("params.yaml: train.nesterov: there is no momentum to look ahead by: --set train.nesterov=false")
 
 
 def _check_init(params: RunParams) -> None:

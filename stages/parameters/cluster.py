@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.parameters.types import Device, Float, Int, Section, Seed
+from stages.parameters.types import Bool, Device, Float, Int, Section, Seed
 
 
 class PICParams(Section):
@@ -31,6 +31,8 @@ class ClusteringParams(Section):
     """Clusters of k-means (10,000 for ImageNet in the paper)."""
     iterations: Annotated[Int, Field(ge=1)] | None
     """Of k-means, at most (20 in the released code)."""
+    spherical: Bool | None = False
+    """Whether centroids have unit length, so that k-means goes by the cosine; null under another method."""
     pic: PICParams
 
 

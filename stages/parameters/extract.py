@@ -19,6 +19,8 @@ class ExtractParams(Section):
     """Of features.zarr; float16 halves the disk."""
     chunk_rows: Annotated[Int, Field(ge=1)]
     """Images in a chunk of features.zarr and whitened.zarr."""
+    view: Literal["centre", "whole"] = "centre"
+    """What the network sees of a picture: the square in its middle, or all of it, squashed to a square."""
 
 
 class ExtractKeys(Section):

@@ -7,7 +7,24 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stages.parameters.model import ModelParams
-from stages.parameters.types import Device, Float, Int, Precision, Section, Seed
+from stages.parameters.types import Bool, Device, Float, Int, Precision, Section, Seed
+
+
+class AugmentParams(Section):
+    """How a training picture is changed: random resized crops and flips (section 3.4), and colours on request."""
+
+    area: Annotated[Float, Field(gt=0, le=1)] = 0.08
+    """Least area of a crop as a share of the picture's; the most is all of it."""
+    flip: Annotated[Float, Field(ge=0, le=1)] = 0.5
+    """Share of crops that are mirrored."""
+    jitter: Annotated[Float, Field(ge=0, le=1)] = 0.0
+    """Most that brightness, contrast and saturation change, each as a share of itself."""
+    hue: Annotated[Float, Field(ge=0, le=0.5)] = 0.0
+    """Most that the hue turns, in full turns of the colour circle."""
+    grey: Annotated[Float, Field(ge=0, le=1)] = 0.0
+    """Share of crops that become grey."""
+    blur: Annotated[Float, Field(ge=0, le=1)] = 0.0
+    """Share of crops that are blurred."""
 
 
 class TrainParams(Section):
@@ -23,6 +40,15 @@ class TrainParams(Section):
     """l2 penalty on the weights of backbone and top layer (1e-5 in the paper)."""
     dropout: Annotated[Float, Field(ge=0, lt=1)]
     """Share of units dropped before the hidden layers ("a dropout", section 3.4; .5 in the released code)."""
+    top_dropout: Annotated[Float, Field(ge=0, lt=1)] = 0.0
+    """Share of features dropped before the top layer (none in the paper)."""
+    nesterov: Bool = False
+    """Nesterov's momentum in the backbone's SGD (plain in the paper)."""
+    input: Annotated[Int, Field(ge=1)] | None = None
+    """Side in pixels of the training crops, of a network that takes any; null: `model.input`."""
+    augment: AugmentParams = AugmentParams()
+    shards: Annotated[Int, Field(ge=1)] = 1
+    """Parts of a batch whose gradients are computed side by side, each with batch normalisation of its own."""
     passes: Annotated[Float, Field(gt=0)]
     """Draws a clustering, in multiples of the number of images (1 in the paper)."""
     sampling: Literal["uniform", "released-code"]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.parameters.types import Int, Section
+from stages.parameters.types import Bool, Int, Section
 
 
 class WhitenParams(Section):
@@ -14,6 +14,8 @@ class WhitenParams(Section):
 
     dim: Annotated[Int, Field(ge=1)]
     """Dimensions that are kept (256 in the paper)."""
+    scale: Bool = True
+    """Whether each dimension is brought to the same variance, as whitening does; false: PCA and unit length alone."""
 
 
 class WhitenKeys(Section):

@@ -29,7 +29,16 @@ _TASKS = {
     "segmentation": (SEGMENTATION, "mean_iu"),
 }
 _TRAINED = {"fc6-8": SOME, "all": ALL}
-_NETWORKS = {"alexnet": "AlexNet", "vgg16": "VGG-16", "resnet18": "ResNet-18", "resnet50": "ResNet-50"}
+_NETWORKS = {
+    "alexnet": "AlexNet",
+    "vgg16": "VGG-16",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "convnet4": "ConvNet-4",
+    "resnet10": "ResNet-10",
+    "resnet10-cifar": "ResNet-10 (CIFAR stem)",
+    "resnet18-cifar": "ResNet-18 (CIFAR stem)",
+}
 _TESTED = {"imagenet-val": IMAGENET, "places205-val": PLACES}
 _DATA = {"imagenet": IMAGENET, "yfcc": "YFCC100M"}
 

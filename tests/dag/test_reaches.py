@@ -61,10 +61,13 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "extract.batch": (16, EXTRACT),
     "extract.dtype": ("float16", EXTRACT),
     "extract.chunk_rows": (32, EXTRACT),
+    "extract.view": ("whole", EXTRACT),
     "whiten.dim": (16, WHITEN),
+    "whiten.scale": (False, WHITEN),
     "cluster.method": ("labels", CLUSTER | WEIGHTS),
     "cluster.k": (5, CLUSTER),
     "cluster.iterations": (3, CLUSTER),
+    "cluster.spherical": (True, CLUSTER),
     # a change of structure, which planning refuses for epochs that are recorded
     "cluster.every": (2, NONE),
     # what is kept changes no result
@@ -82,6 +85,16 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "train.momentum": (0.8, TRAIN),
     "train.weight_decay": (1e-4, TRAIN),
     "train.dropout": (0.4, TRAIN),
+    "train.top_dropout": (0.1, TRAIN),
+    "train.nesterov": (True, TRAIN),
+    "train.shards": (2, TRAIN),
+    "train.input": (64, TRAIN),
+    "train.augment.area": (0.3, TRAIN),
+    "train.augment.flip": (0.0, TRAIN),
+    "train.augment.jitter": (0.4, TRAIN),
+    "train.augment.hue": (0.1, TRAIN),
+    "train.augment.grey": (0.2, TRAIN),
+    "train.augment.blur": (0.5, TRAIN),
     "train.passes": (2, TRAIN),
     "train.sampling": ("released-code", TRAIN),
     "train.schedule": ("cosine", TRAIN),
@@ -154,7 +167,7 @@ def test_keys_of_pic_reach_cluster_when_the_method_is_pic(finished, key):
     assert differing(before, after) == {"cluster"}
 
 
-@pytest.mark.parametrize("key", ["cluster.k", "cluster.iterations"])
+@pytest.mark.parametrize("key", ["cluster.k", "cluster.iterations", "cluster.spherical"])
 def test_keys_of_kmeans_reach_nothing_when_the_method_is_pic(finished, key):
     content = changed(content_of(finished.root), "cluster.method", "pic")
     before = resolve_run(content, "demo", revisions())

@@ -129,3 +129,13 @@ def test_a_large_crop_is_smoothed_before_it_is_shrunk():
     board = np.broadcast_to((np.indices((240, 240)).sum(0) % 2 * 255).astype(np.uint8)[..., None], (240, 240, 3))
     shrunk = resized_crop(board, 0, 0, 240, 240, 24)
     assert abs(shrunk.astype(int) - 127).max() <= 3
+
+
+def test_the_least_area_and_the_share_of_mirrored_crops_are_those_asked_for():
+    heights = widths = np.full(2000, 100)
+    crops = random_crops(heights, widths, np.random.default_rng(0), scale=(0.5, 1.0), flip=0.2)
+    area = crops.height * crops.width / 10_000
+    # Sides are rounded to pixels.
+    assert 0.49 < area.min() < 0.52
+    assert 0.17 < crops.flip.mean() < 0.23
+    assert not random_crops(heights, widths, np.random.default_rng(0), flip=0.0).flip.any()

@@ -184,3 +184,30 @@ def test_given_groups_have_the_means_of_their_members_as_centroids():
     np.testing.assert_array_equal(found.assignment, [0, 0, 2, 2, 1])
     assert found.objective == [2.0]
     assert found.splits == [] and found.repaired == 0
+
+
+def test_spherical_kmeans_is_that_of_faiss_and_goes_by_the_cosine():
+    rows = unit_rows(700, 16)
+    found = kmeans(rows, 25, iterations=12, seed=7, rng=np.random.default_rng(7), spherical=True)
+    search = faiss.Kmeans(
+        16, 25, niter=12, seed=7, spherical=True, max_points_per_centroid=10_000_000, min_points_per_centroid=1
+    )
+    search.train(rows)
+    np.testing.assert_array_equal(found.centroids, search.centroids)
+    np.testing.assert_allclose(np.linalg.norm(found.centroids, axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(found.assignment, (rows @ found.centroids.T).argmax(1))
+    assert not np.array_equal(found.centroids, run(rows, 25, iterations=12, seed=7).centroids)
+
+
+def test_the_objective_of_spherical_kmeans_is_the_mean_squared_distance_too():
+    rows = unit_rows(400, 8)
+    found = kmeans(rows, 10, iterations=30, seed=1, rng=np.random.default_rng(1), spherical=True)
+    assert found.objective[-1] == found.distance.mean()
+    assert found.objective[-1] <= found.objective[-2] * (1 + 1e-6) < found.objective[0]
+
+
+def test_empty_spherical_clusters_are_filled_by_centroids_of_unit_length():
+    rows = np.concatenate([np.tile(unit_rows(1, 8), (40, 1)), unit_rows(12, 8, 1)])
+    found = kmeans(rows, 13, iterations=5, seed=0, rng=np.random.default_rng(0), spherical=True)
+    assert len(np.unique(found.assignment)) == 13
+    np.testing.assert_allclose(np.linalg.norm(found.centroids, axis=1), 1, rtol=1e-5)

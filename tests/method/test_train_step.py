@@ -185,7 +185,7 @@ def test_a_flipped_view_of_the_pixels_trains_as_its_copy():
 def test_dropout_is_that_of_the_parameters():
     def rates(dropout):
         network = begin({"dropout": dropout}).network
-        return {module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)}
+        return {module.p for module in network.classifier if isinstance(module, torch.nn.Dropout)}
 
     assert rates(0.3) == {0.3}
     assert rates(0.0) == {0.0}
@@ -263,3 +263,42 @@ def test_the_cosine_falls_at_each_step_and_does_not_rise_again_after_its_horizon
     rates = [learning_rate(0.05, epoch, step, 5, 3) for epoch in range(1, 4) for step in range(5)]
     assert all(a > b > 0 for a, b in pairwise(rates))
     assert learning_rate(0.05, 6, 2, 5, 3) <= rates[-1]
+
+
+def test_a_step_sees_the_batch_as_it_was_changed():
+    pictures, labels = batch()
+    changed = np.ascontiguousarray(255 - pictures)
+    plain, inverted, given = begin(), begin(), begin()
+    loss = train_step(plain, pictures, labels, 0.05, "float32")[0]
+    expected = train_step(inverted, changed, labels, 0.05, "float32")[0]
+    found = train_step(given, pictures, labels, 0.05, "float32", lambda images: 255 - images)[0]
+    assert found == expected != loss
+
+
+def test_nesterovs_momentum_looks_a_step_ahead():
+    """theta - lr (g + m (m v + g)) in place of theta - lr (m v + g), of gradient g, momentum m and its buffer v."""
+    before = momentum_of(build(MODEL))["state"]
+    buffers = [before[i]["momentum_buffer"] for i in range(len(before))]
+    # A momentum of its own for each: a step changes it in place.
+    plain, nesterov = (begin(change, momentum_of(build(MODEL))) for change in (None, {"nesterov": True}))
+    start = [parameter.detach().clone() for parameter in plain.network.parameters()]
+    for learner in (plain, nesterov):
+        train_step(learner, *batch(), 0.05, "float32")
+    for theta, v, one, other in zip(
+        start, buffers, plain.network.parameters(), nesterov.network.parameters(), strict=True
+    ):
+        moved = (theta - one.detach()) / 0.05
+        gradient = moved - 0.9 * v
+        torch.testing.assert_close(other.detach(), theta - 0.05 * (gradient + 0.9 * moved), rtol=1e-4, atol=1e-5)
+
+
+def test_features_are_dropped_before_the_top_layer_in_training_alone():
+    network = build(MODEL, dropout=0.0, top_dropout=0.5)
+    initialise(network, torch.Generator().manual_seed(0))
+    images = torch.from_numpy(batch()[0]).permute(0, 3, 1, 2)
+    whole = network.eval()(images)
+    assert torch.equal(network(images), whole)
+    assert torch.equal(whole, network.features(images).relu())
+    dropped = network.train()(images)
+    share = float((dropped[:, (whole > 0).all(0)] == 0).float().mean())
+    assert 0.3 < share < 0.7

@@ -286,3 +286,14 @@ def test_float16_features_are_summed_in_more_than_float16():
     half = PCAWhitening.fit(blocks(rows, 100), 16)
     full = PCAWhitening.fit(blocks(rows.astype(np.float32), 100), 16)
     np.testing.assert_array_equal(half.apply(rows), full.apply(rows.astype(np.float32)))
+
+
+def test_without_scaling_the_variances_stay():
+    rows = features()
+    pca = PCAWhitening.fit([rows], 12, scale=False)
+    centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
+    expected = unit(centred @ np.linalg.svd(centred, full_matrices=False)[2][:12].T)
+    np.testing.assert_allclose(up_to_sign(pca.apply(rows), expected), expected, atol=1e-5)
+    scaled = PCAWhitening.fit([rows], 12)
+    np.testing.assert_allclose(pca.eigenvalues, scaled.eigenvalues)
+    assert pca.effective_rank == scaled.effective_rank

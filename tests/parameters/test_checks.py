@@ -44,15 +44,18 @@ def test_what_a_refusal_proposes_is_accepted():
     counts(100, dim=50)
 
 
-@pytest.mark.parametrize("side", [32, 62])
+@pytest.mark.parametrize("side", [16, 32, 62])
 def test_alexnet_below_63_pixels_is_refused_with_the_least_size_and_the_networks_that_take_less(side):
     line = refused(lambda: resolved("model.input", side))
     assert "model.input" in line
-    assert "--set model.input=63, or another model.architecture (vgg16, resnet18, resnet50)" in line
+    small = "convnet4, resnet10-cifar, resnet18-cifar"
+    if side >= 32:
+        small = "vgg16, resnet18, resnet50, convnet4, resnet10, resnet10-cifar, resnet18-cifar"
+    assert f"--set model.input=63, or another model.architecture ({small})" in line
 
 
 def test_an_input_too_small_for_every_network_is_refused_without_another():
-    line = refused(lambda: resolved("model.input", 31))
+    line = refused(lambda: resolved("model.input", 7))
     assert line.endswith("--set model.input=63")
 
 
@@ -97,3 +100,28 @@ def test_a_cosine_schedule_must_reach_the_last_epoch():
     assert "train.horizon" in refused(lambda: resolve_run(content, "demo"))
     content["train"]["horizon"] = 30
     assert resolve_run(content, "demo").train.horizon == 30
+
+
+def small_network(key, value, architecture="resnet10"):
+    content = with_key(key, value)
+    content["model"]["architecture"] = architecture
+    content["runs"]["demo"] = {}
+    content["whiten"]["dim"] = 16
+    return content
+
+
+def test_training_crops_of_another_side_go_with_networks_that_take_any():
+    assert resolve_run(small_network("train.input", 48), "demo").train.input == 48
+    line = refused(lambda: resolved("train.input", 48))
+    assert line.endswith("takes pictures of model.input alone, 64 pixels: --set train.input=null")
+    line = refused(lambda: resolve_run(small_network("train.input", 16), "demo"))
+    assert line == (
+        "params.yaml: train.input: resnet10 needs pictures of at least 32 pixels, not 16: --set train.input=null"
+    )
+
+
+def test_nesterov_needs_momentum():
+    content = with_key("train.nesterov", True)
+    assert resolve_run(content, "demo").train.nesterov
+    content["train"]["momentum"] = 0.0
+    assert refused(lambda: resolve_run(content, "demo")).endswith("--set train.nesterov=false")

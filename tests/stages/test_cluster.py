@@ -65,3 +65,10 @@ def test_the_labels_method_makes_the_classes_the_clusters(finished_copy):
     labels = PackedImages(project.root / "data/images/demo").label
     assert np.array_equal(pd.read_parquet(epoch(project, "assignments.parquet"))["cluster"], labels)
     assert json.loads(epoch(project, "clustering.json").read_text())["nmi_labels"] == pytest.approx(1)
+
+
+def test_centroids_are_of_unit_length_on_request(finished_copy):
+    change(finished_copy, {"cluster": {"spherical": True}})
+    run_one(finished_copy, "cluster")
+    centroids = np.load(epoch(finished_copy, "centroids.npy"))
+    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, rtol=1e-6)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from PIL import Image
 from stage_helpers import RUN, N, Stopping, change, epoch, files, refused, run_one, scaled_last_layer, with_network
 
 from stages.artifacts.checkpoints import build
@@ -71,3 +72,21 @@ def test_features_that_are_not_finite_are_refused(finished_copy):
     with_network(finished_copy, scaled_last_layer(float("nan")))
     assert "not finite" in refused(lambda: run_one(finished_copy, "extract"))
     assert not epoch(finished_copy, "features.zarr").exists()
+
+
+def test_the_whole_picture_is_seen_on_request(finished_copy):
+    """Computed here from pictures that Pillow squashed."""
+    project = finished_copy
+    change(project, {"extract": {"view": "whole"}})
+    run_one(project, "extract")
+    params = load_run_params(project.root / RUN)
+    network = build(params.model).eval()
+    network.load_state_dict(torch.load(epoch(project, "checkpoint.pt", "epochs/0000"), weights_only=True)["network"])
+    features = zarr.open_array(epoch(project, "features.zarr"), mode="r")
+    images = PackedImages(project.root / "data/images/demo")
+    side = (params.model.input,) * 2
+    for i in (0, 64, N - 1):
+        seen = np.array(Image.fromarray(images[i]).resize(side, Image.Resampling.BILINEAR))
+        with torch.inference_mode():
+            row = network.features(torch.from_numpy(seen).permute(2, 0, 1)[None])[0].numpy()
+        assert np.allclose(features[i], row, rtol=1e-4, atol=1e-6)

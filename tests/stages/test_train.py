@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from stage_helpers import (
     EPOCH,
     RUN,
@@ -34,7 +35,7 @@ def test_the_number_of_loader_workers_does_not_change_what_is_trained(finished_c
 def test_crops_differ_between_draws_and_between_epochs(finished_copy, monkeypatch):
     drawn = []
     function = train_module.random_crops
-    monkeypatch.setattr(train_module, "random_crops", lambda *a: drawn.append(function(*a)) or drawn[-1])
+    monkeypatch.setattr(train_module, "random_crops", lambda *a, **o: drawn.append(function(*a, **o)) or drawn[-1])
     for where in (EPOCH, "epochs/0002"):
         run_one(finished_copy, "train", where)
     first, second = (np.stack([c.top, c.left, c.height, c.width], axis=1) for c in drawn)
@@ -117,3 +118,66 @@ def test_another_learning_rate_does_not_go_on_from_the_save_point(finished_copy,
         run_one(project, "train", report=Stopping(5))
     change(project, {"train": {"lr": 0.01}})
     assert "goes on" not in run_one(project, "train")
+
+
+EVERYTHING = {
+    "shards": 2,
+    "top_dropout": 0.2,
+    "nesterov": True,
+    "augment": {"area": 0.3, "flip": 0.2, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.3},
+}
+"""What is off in the paper."""
+
+
+def test_with_all_changes_neither_workers_nor_a_stop_change_what_is_trained(finished_copy, monkeypatch):
+    project = finished_copy
+    plain = files(epoch(project, "trained"))
+    change(project, {"train": EVERYTHING})
+    run_one(project, "train")
+    before = files(epoch(project, "trained"))
+    assert before != plain
+    change(project, {"workers": 4})
+    run_one(project, "train")
+    assert files(epoch(project, "trained")) == before
+    monkeypatch.setattr(save_points, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(train_module, "CHECK_EVERY", 2)
+    with pytest.raises(KeyboardInterrupt):
+        run_one(project, "train", report=Stopping(5))
+    assert "goes on at iteration 4 of 6" in run_one(project, "train")
+    assert files(epoch(project, "trained")) == before
+
+
+@pytest.mark.parametrize("key", ["area", "flip", "jitter", "hue", "grey", "blur"])
+def test_each_change_of_the_pictures_changes_what_is_trained(finished_copy, key):
+    before = files(epoch(finished_copy, "trained"))
+    change(finished_copy, {"train": {"augment": {key: EVERYTHING["augment"][key]}}})
+    run_one(finished_copy, "train")
+    assert files(epoch(finished_copy, "trained")) != before
+
+
+def test_the_network_sees_colours_that_were_changed(finished_copy, monkeypatch):
+    seen = []
+    step = train_module.train_step
+
+    def recording(learner, pictures, labels, lr, precision, change):
+        seen.append(change(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
+        return step(learner, pictures, labels, lr, precision, change)
+
+    monkeypatch.setattr(train_module, "train_step", recording)
+    change(finished_copy, {"train": {"augment": {"grey": 1.0}}})
+    run_one(finished_copy, "train")
+    pictures = torch.cat(seen)
+    assert len(pictures) == N
+    assert torch.equal(pictures[:, 0], pictures[:, 1])
+    assert torch.equal(pictures[:, 0], pictures[:, 2])
+
+
+def test_a_residual_network_trains_on_crops_smaller_than_those_it_is_asked_about(finished_copy, monkeypatch):
+    seen = []
+    step = train_module.train_step
+    monkeypatch.setattr(train_module, "train_step", lambda *a: seen.append(a[1].shape) or step(*a))
+    change(finished_copy, {"model": {"architecture": "resnet10"}, "whiten": {"dim": 16}, "train": {"input": 40}})
+    run_one(finished_copy, "init", "")
+    run_one(finished_copy, "extract")
+    run_one(finished_copy, "train")
+    assert {shape[1:] for shape in seen} == {(40, 40, 3)}

@@ -91,3 +91,15 @@ def test_whitening_with_1_2_and_4_threads_agrees_and_the_number_is_recorded(fini
         assert (last["stage"], last["threads"]) == ("whiten", threads)
     assert np.abs(results[1] - results[2]).max() < 1e-4
     assert np.abs(results[1] - results[4]).max() < 1e-4
+
+
+def test_without_scaling_it_is_pca_and_unit_length(finished_copy):
+    change(finished_copy, {"whiten": {"scale": False}})
+    run_one(finished_copy, "whiten")
+    features = zarr.open_array(epoch(finished_copy, "features.zarr"), mode="r")[:].astype(np.float64)
+    rows = zarr.open_array(epoch(finished_copy, "whitened.zarr"), mode="r")[:]
+    centred = features - features.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][: rows.shape[1]]
+    expected = centred @ axes.T
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(rows @ rows.T, expected @ expected.T, atol=1e-5)

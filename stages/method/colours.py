@@ -1,0 +1,95 @@
+"""Changes of colour of training pictures: brightness, contrast, saturation, hue, grey, and blur.
+
+None of them is in the paper; Chen et al. (2020), appendix A, has them all. As the crops, those of a whole epoch are
+drawn before training starts. Everything but blur is one affine map of a picture's colours, so a batch of pictures
+takes one product of small matrices on whatever device it lies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the grey of a picture (ITU-R BT.601)."""
+
+_YIQ = np.array([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
+"""From red, green and blue to grey and two axes of colour, about which a turn changes the hue."""
+
+SIGMA = (0.1, 2.0)
+"""Standard deviation of the blur in pixels, uniform in between, of a picture with a side of `BLUR_SIDE` pixels."""
+
+BLUR_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Changes of n pictures: colour x becomes `matrix` x + `pull` m, of a picture whose mean grey is m.
+
+    Attributes:
+        matrix: (n, 3, 3) float32.
+        pull: (n,) float32.
+        sigma: (n,) float32, of the blur, in pixels at a side of `BLUR_SIDE`; 0 for none.
+    """
+
+    matrix: NDArray[np.float32]
+    pull: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+
+    def __getitem__(self, which: slice) -> Colours:
+        return Colours(self.matrix[which], self.pull[which], self.sigma[which])
+
+
+def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: float, grey: float, blur: float) -> Colours:
+    """Changes of n pictures, in this order: brightness, contrast, saturation, hue, grey, blur.
+
+    Args:
+        jitter: brightness, contrast and saturation are multiplied by a factor uniform in 1 - jitter to 1 + jitter
+            each, as torchvision's ColorJitter does.
+        hue: the hue is turned by a uniform share of the colour circle, at most this.
+        grey: share of the pictures that lose all colour.
+        blur: share of the pictures that are blurred.
+    """
+    brightness, contrast, saturation = rng.uniform(1 - jitter, 1 + jitter, (3, n))
+    turn = 2 * math.pi * rng.uniform(-hue, hue, n)
+    saturation = np.where(rng.random(n) < grey, 0.0, saturation)
+    sigma = np.where(rng.random(n) < blur, rng.uniform(*SIGMA, n), 0.0)
+    turned = np.zeros((n, 3, 3))
+    turned[:, 0, 0] = 1
+    turned[:, 1, 1] = turned[:, 2, 2] = np.cos(turn)
+    turned[:, 1, 2], turned[:, 2, 1] = -np.sin(turn), np.sin(turn)
+    hues = np.linalg.inv(_YIQ) @ turned @ _YIQ
+    towards_grey = np.eye(3) * saturation[:, None, None] + (1 - saturation)[:, None, None] * np.array(LUMA)
+    # Grey is left alone by all that follows contrast, so its pull on the mean goes through unchanged.
+    matrix = hues @ towards_grey * (brightness * contrast)[:, None, None]
+    pull = brightness * (1 - contrast)
+    return Colours(matrix.astype(np.float32), pull.astype(np.float32), sigma.astype(np.float32))
+
+
+def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
+    """(B, 3, H, W) uint8 pictures with their colours changed, alike; every value is rounded and kept within a byte."""
+    device = pictures.device
+    matrix, pull = (torch.from_numpy(array).to(device) for array in (colours.matrix, colours.pull))
+    rows = pictures.permute(0, 2, 3, 1).flatten(1, 2).float()
+    mean = rows.mean(1) @ rows.new_tensor(LUMA)
+    rows = torch.baddbmm((pull * mean)[:, None, None], rows, matrix.transpose(1, 2))
+    out = rows.unflatten(1, pictures.shape[2:]).permute(0, 3, 1, 2)
+    for i in np.flatnonzero(colours.sigma):
+        out[i : i + 1] = _blurred(out[i : i + 1], float(colours.sigma[i]) * pictures.shape[3] / BLUR_SIDE)
+    return out.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _blurred(picture: Tensor, sigma: float) -> Tensor:
+    """A (1, 3, H, W) picture under a Gaussian of standard deviation `sigma` pixels, mirrored at its edges."""
+    reach = min(math.ceil(3 * sigma), min(picture.shape[2:]) - 1)
+    offsets = torch.arange(-reach, reach + 1, device=picture.device)
+    weights = torch.exp(-(offsets**2) / (2 * sigma**2))
+    weights = (weights / weights.sum()).expand(3, 1, 1, -1)
+    padded = nn.functional.pad(picture, (reach,) * 4, mode="reflect")
+    along = nn.functional.conv2d(padded, weights, groups=3)
+    return nn.functional.conv2d(along, weights.transpose(2, 3), groups=3)
