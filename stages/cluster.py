@@ -3,7 +3,7 @@
 reads   whitened.zarr, pca.npz, pack.json (labels, to measure), the previous assignments
 writes  centroids.npy         (k, dim) float32
         assignments.parquet   image, cluster, distance (squared L2 to its centroid)
-        clustering.json       objective and splits per iteration, sizes, NMI, AMI, kNN accuracy, rank
+        clustering.json       objective and splits per iteration, sizes, NMI, AMI, purity, kNN accuracy, rank
 """
 
 from typing import Any
@@ -27,9 +27,6 @@ from stages.runtime.runner import run_stage
 from stages.words import plural
 
 REVISION = 3
-
-KNN_ROWS = 10_000
-"""kNN accuracy is measured on at most this many images, spread evenly over the data set."""
 
 
 def cluster(job: Job[ClusterKeys]) -> None:
@@ -100,8 +97,6 @@ def measured(
     pca: PCAWhitening,
 ) -> dict[str, Any]:
     """The content of clustering.json; measures that do not apply are None."""
-    known = labels >= 0
-    sample = np.unique(np.linspace(0, len(rows) - 1, min(KNN_ROWS, len(rows))).astype(np.int64))
     sizes = measures.cluster_sizes(found.assignment, len(found.centroids))
     return {
         **sizes,
@@ -111,10 +106,8 @@ def measured(
         "splits": found.splits,
         "repaired": found.repaired,
         "nmi_previous": None if previous is None else measures.nmi(previous, found.assignment),
-        "nmi_labels": measures.nmi(labels[known], found.assignment[known]) if known.any() else None,
-        "ami_labels": measures.ami(labels[known], found.assignment[known]) if known.any() else None,
         "reassigned": None if previous is None else measures.reassigned_share(previous, found.assignment),
-        "knn_accuracy": measures.knn_accuracy(rows[sample], labels[sample]),
+        **measures.to_labels(rows, found.assignment, labels),
         "rank": pca.rank,
         "effective_rank": pca.effective_rank,
         "variance_kept": pca.variance_kept,

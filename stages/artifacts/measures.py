@@ -27,6 +27,7 @@ CLUSTERING = {
     "nmi_previous": "float64",
     "nmi_labels": "float64",
     "ami_labels": "float64",
+    "purity": "float64",
     "reassigned": "float64",
     "knn_accuracy": "float64",
     "clusters": "Int64",
@@ -82,6 +83,6 @@ def summary(rows: Sequence[Mapping[str, Any]], images: int) -> dict[str, Any]:
         images: N.
     """
     final, trained = rows[-1], rows[:-1]
-    own = ("clusters", "used", "nmi_labels", "ami_labels", "nmi_previous", "knn_accuracy", "largest_share", "collapsed")
+    own = ("clusters", "used", "nmi_labels", "ami_labels", "purity", "nmi_previous", "knn_accuracy", "largest_share")
     sizes = {"images": images, "epochs": final["epoch"] - 1}
-    return sizes | {key: final[key] for key in own} | {"loss": trained[-1]["loss"] if trained else None}
+    return sizes | {key: final[key] for key in (*own, "collapsed")} | {"loss": trained[-1]["loss"] if trained else None}

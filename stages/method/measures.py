@@ -1,4 +1,4 @@
-"""Measures of a clustering: NMI (section 4.1), AMI, reassigned share, kNN accuracy, cluster sizes."""
+"""Measures of a clustering: NMI (section 4.1), AMI, purity, reassigned share, kNN accuracy, cluster sizes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,36 @@ from stages.method.neighbours import nearest_others
 
 COLLAPSED_SHARE = 0.9
 """A clustering whose largest cluster holds more than this is called collapsed."""
+
+KNN_ROWS = 10_000
+"""kNN accuracy is measured on at most this many images, spread evenly over the data set."""
+
+TO_LABELS = ("nmi_labels", "ami_labels", "purity", "knn_accuracy")
+"""What `to_labels` measures."""
+
+
+def to_labels(
+    rows: NDArray[np.float32], assignment: NDArray[np.integer], labels: NDArray[np.integer]
+) -> dict[str, float | None]:
+    """How clusters, and nearest neighbours, agree with the classes: a value by each name of `TO_LABELS`.
+
+    None where nothing has a label.
+
+    Args:
+        rows: (N, d), what was clustered.
+        assignment: (N,) the cluster of each.
+        labels: (N,) the class of each, -1 where unknown; those rows are left out.
+    """
+    known = labels >= 0
+    if not known.any():
+        return dict.fromkeys(TO_LABELS)
+    sample = np.unique(np.linspace(0, len(rows) - 1, min(KNN_ROWS, len(rows))).astype(np.int64))
+    return {
+        "nmi_labels": nmi(labels[known], assignment[known]),
+        "ami_labels": ami(labels[known], assignment[known]),
+        "purity": purity(assignment[known], labels[known]),
+        "knn_accuracy": knn_accuracy(rows[sample], labels[sample]),
+    }
 
 
 def nmi(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
@@ -43,17 +73,28 @@ def ami(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
     return 0.0 if any(single) else float(min(adjusted_mutual_info_score(a, b), 1))
 
 
+def purity(clusters: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """Share of images whose class is the most frequent one in their cluster; within (0, 1].
+
+    It grows with the number of clusters, up to 1 where each image is one of its own.
+
+    Args:
+        clusters, labels: (N,) numbers from 0, N > 0.
+    """
+    width = int(labels.max()) + 1
+    pairs, counts = np.unique(clusters.astype(np.int64) * width + labels, return_counts=True)
+    most = np.zeros(int(clusters.max()) + 1, np.int64)
+    np.maximum.at(most, pairs // width, counts)
+    return float(most.sum() / len(clusters))
+
+
 def reassigned_share(before: NDArray[np.integer], after: NDArray[np.integer]) -> float:
     """Share of images that did not go where most of their old cluster went.
 
     Cluster numbers mean nothing from one epoch to the next, so an image counts as reassigned
     unless it lies in the new cluster that received most of its old one.
     """
-    width = int(after.max()) + 1
-    pairs, counts = np.unique(before.astype(np.int64) * width + after, return_counts=True)
-    stayed = np.zeros(int(before.max()) + 1, np.int64)
-    np.maximum.at(stayed, pairs // width, counts)
-    return float(1 - stayed.sum() / len(before))
+    return 1 - purity(before, after)
 
 
 def knn_accuracy(rows: NDArray[np.float32], labels: NDArray[np.integer], neighbours: int = 10) -> float | None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import KNeighborsClassifier
 
-from stages.method.measures import ami, cluster_sizes, knn_accuracy, nmi, reassigned_share
+from stages.method.measures import TO_LABELS, ami, cluster_sizes, knn_accuracy, nmi, purity, reassigned_share, to_labels
 
 
 def formula(a, b):
@@ -85,6 +86,34 @@ def test_ami_says_nothing_where_nmi_grows_by_chance():
     classes, lots = rng.integers(0, 10, 500), rng.integers(0, 100, 500)
     assert nmi(classes, lots) > 0.2 and abs(ami(classes, lots)) < 0.02
     assert ami(classes, classes) == pytest.approx(1)
+
+
+def test_purity_by_hand():
+    # Cluster 0 has two of class 1 and one of class 4; cluster 3 one each of two classes; cluster 7 one alone.
+    clusters, labels = np.array([0, 3, 0, 7, 3, 0]), np.array([1, 0, 4, 0, 2, 1])
+    assert purity(clusters, labels) == pytest.approx((2 + 1 + 1) / 6)
+    assert purity(np.zeros(6, int), labels) == pytest.approx(2 / 6)
+    assert purity(np.arange(6), labels) == 1
+
+
+@settings(derandomize=True, deadline=None)
+@given(pairs)
+def test_purity_is_the_sum_of_the_largest_counts_of_the_contingency_matrix(pairs):
+    clusters, labels = (np.array(side) for side in zip(*pairs, strict=True))
+    expected = contingency_matrix(labels, clusters).max(0).sum() / len(labels)
+    assert purity(clusters, labels) == pytest.approx(expected)
+    assert type(purity(clusters, labels)) is float
+
+
+def test_agreement_with_labels_is_of_the_labelled_rows_alone_and_none_without_any():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((60, 4)).astype(np.float32)
+    clusters, labels = rng.integers(0, 5, 60), rng.integers(0, 3, 60)
+    hidden = np.where(np.arange(60) % 3 == 0, -1, labels)
+    shown = hidden >= 0
+    assert to_labels(rows, clusters, hidden) == to_labels(rows[shown], clusters[shown], labels[shown])
+    assert to_labels(rows, clusters, hidden)["purity"] == purity(clusters[shown], labels[shown])
+    assert to_labels(rows, clusters, np.full(60, -1)) == dict.fromkeys(TO_LABELS)
 
 
 def test_the_reassigned_share_counts_what_left_the_majority_of_its_cluster():

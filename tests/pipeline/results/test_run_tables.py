@@ -13,6 +13,7 @@ import torch
 import zarr
 from results_helpers import DIM, EPOCHS, K, N, labels, nmi, raw, types
 from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 
 from pipeline import open_run
 from stages.artifacts.measures import HISTORY
@@ -40,6 +41,7 @@ def test_history_has_the_documented_columns_and_types(run):
         "nmi_previous": "float64",
         "nmi_labels": "float64",
         "ami_labels": "float64",
+        "purity": "float64",
         "reassigned": "float64",
         "knn_accuracy": "float64",
         "clusters": "Int64",
@@ -68,6 +70,7 @@ def test_history_is_what_the_files_say(finished, run):
         sizes = clusters.value_counts()
         assert row["nmi_labels"] == pytest.approx(nmi(truth, clusters))
         assert row["ami_labels"] == pytest.approx(adjusted_mutual_info_score(truth, clusters))
+        assert row["purity"] == pytest.approx(contingency_matrix(truth, clusters).max(0).sum() / N)
         assert row["objective"] == pytest.approx(table["distance"].mean(), rel=1e-4)
         assert (row["used"], row["clusters"], row["empty"]) == (len(sizes), K, K - len(sizes))
         assert row["largest_share"] == pytest.approx(sizes.max() / N)
@@ -89,9 +92,10 @@ def test_history_is_what_the_files_say(finished, run):
 def test_a_final_clustering_of_an_earlier_version_lacks_later_measures(finished_copy):
     path = finished_copy.run_path("final/clustering.json")
     content = json.loads(path.read_text())
-    del content["ami_labels"]
+    del content["ami_labels"], content["purity"]
     path.write_text(json.dumps(content))
-    assert open_run("demo", finished_copy.root).history()["ami_labels"].isna().tolist() == [False, False, True]
+    history = open_run("demo", finished_copy.root).history()
+    assert history["ami_labels"].isna().tolist() == history["purity"].isna().tolist() == [False, False, True]
 
 
 def test_history_equals_the_exported_table(finished, run):
