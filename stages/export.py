@@ -1,6 +1,6 @@
 """The table of a run's epochs, and what two runs are compared by.
 
-reads   each epoch's metrics.json, final/clustering.json, pack.json
+reads   each epoch's metrics.json, final/clustering.json, pack.json, baseline.json
 writes  history.csv    a row an epoch, and the last row for final/, which has no losses
         summary.json   the finished run in one row, which `dvc metrics` compares
 """
@@ -23,8 +23,9 @@ def export(job: Job[ExportKeys]) -> None:
     """
     rows = [load_json(path) for path in job.inputs("metrics")]
     rows.append(epoch_row(job.params.epochs + 1, clustering=load_json(job.input("clustering"))))
-    write_bytes(job.output("history"), history_table(rows).to_csv(index=False).encode())
-    write_json(job.output("summary"), summary(rows, load_json(job.input("pack"))["images"]))
+    baseline = load_json(job.input("baseline"))
+    write_bytes(job.output("history"), history_table(rows, baseline).to_csv(index=False).encode())
+    write_json(job.output("summary"), summary(rows, load_json(job.input("pack"))["images"], baseline))
 
 
 if __name__ == "__main__":

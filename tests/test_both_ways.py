@@ -85,12 +85,12 @@ def test_dvc_status_is_clean_after_both_ways(way, request):
 def test_pipeline_run_is_one_process(finished):
     rows = timings(finished) + timings(finished, "data/images/demo")
     assert {row["pid"] for row in rows} == {str(os.getpid())}
-    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1 + 1 + 1
+    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1 + 1 + 1 + 1
 
 
 def test_dvc_repro_is_a_process_per_stage(reproduced):
     rows = timings(reproduced) + timings(reproduced, "data/images/demo")
-    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1 + 1 + 1
+    assert len(rows) == 2 + 1 + 1 + 2 * 6 + 3 + 1 + 1 + 1 + 1 + 1
     assert len({row["pid"] for row in rows}) == len(rows)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from pipeline.recording.hashes import md5
 from stages.artifacts.records import recorded_stages
-from stages.dag.folders import epoch_folder
+from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.names import CHECKPOINT, FEATURES, WHITENED
 from stages.errors import Refusal
+from stages.parameters.differences import as_values
+from stages.parameters.keys import flat
 from stages.parameters.run import RunParams
 
 
@@ -25,6 +27,14 @@ def final_is_current(root: Path, params: RunParams) -> bool:
         and recorded_hash(entries["whiten"], "deps", FEATURES) == recorded_hash(entries["extract"], "outs", FEATURES)
         and recorded_hash(entries["cluster"], "deps", WHITENED) == recorded_hash(entries["whiten"], "outs", WHITENED)
     )
+
+
+def baseline_is_current(root: Path, params: RunParams) -> bool:
+    """Whether the records say that k-means on pixels was made with the clusters that the run asks for."""
+    entry = recorded_stages(root / run_folder(params.run)).get("baseline", {})
+    recorded = {key: value for keys in entry.get("params", {}).values() for key, value in keys.items()}
+    values = flat(as_values(params))
+    return bool(recorded) and all(values.get(key) == value for key, value in recorded.items())
 
 
 def refuse_other(path: Path, run: str) -> None:

@@ -1,16 +1,17 @@
-"""The files of a run's epochs, found by number or as "final", and refused where they are not there."""
+"""The files of a run's epochs, found by number or as "final", and refused where they are not there; its baseline."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.recording.recorded_files import final_is_current
+from pipeline.recording.recorded_files import baseline_is_current, final_is_current
+from stages.artifacts.documents import load_json
 from stages.artifacts.records import pruned_record
 from stages.artifacts.remedies import remedy
 from stages.dag.epochs import clustered_epoch, epochs_with, spans
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.names import ASSIGNMENTS, CHECKPOINT, FEATURES, METRICS, WHITENED
+from stages.dag.names import ASSIGNMENTS, CHECKPOINT, FEATURES, METRICS, PIXELS_BASELINE, WHITENED
 from stages.errors import Refusal
 from stages.parameters.run import RunParams
 
@@ -106,6 +107,11 @@ class EpochFiles:
                 f"run {self.run} has no whole epoch yet: `python -m pipeline run --run {self.run}` goes on with it"
             )
         return whole[-1]
+
+    def baseline(self) -> dict[str, Any] | None:
+        """What k-means on pixels measured; None where it is not there, or of another number of clusters."""
+        path = self.folder / PIXELS_BASELINE
+        return load_json(path) if path.exists() and baseline_is_current(self.root, self.params) else None
 
     def clusterings(self) -> list[Epoch]:
         numbers: list[Epoch] = [*epochs_with(self.folder, ASSIGNMENTS)]

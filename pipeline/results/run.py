@@ -88,7 +88,7 @@ class Run:
         return epochs_with(self.folder, METRICS)
 
     def history(self) -> pd.DataFrame:
-        """A row per finished epoch: losses, accuracy and the measures of its clustering.
+        """A row per finished epoch: losses, accuracy, the measures of its clustering, and those of k-means on pixels.
 
         Columns and dtypes are those of `stages.artifacts.measures.HISTORY`. The last row is the clustering of final/,
         once it is there, and has no losses; an epoch without reclustering has no measures.
@@ -100,7 +100,7 @@ class Run:
         final = self.folder / "final" / CLUSTERING
         if final.exists() and final_is_current(self.root, self.params):
             rows.append(epoch_row(self.params.epochs + 1, clustering=load_json(final)))
-        return history_table(rows).astype(HISTORY)
+        return history_table(rows, self._files.baseline()).astype(HISTORY)
 
     def assignments(self, epoch: Epoch | None = None) -> pd.DataFrame:
         """The cluster of each image.

@@ -45,7 +45,23 @@ CLUSTERING = {
 }
 """Of the clustering, by pandas' dtype; none in an epoch without reclustering."""
 
-HISTORY = {"epoch": "int64"} | TRAINING | CLUSTERING
+PIXELS = {
+    "pixels_nmi": "nmi_labels",
+    "pixels_ami": "ami_labels",
+    "pixels_purity": "purity",
+    "pixels_knn": "knn_accuracy",
+}
+"""Of k-means on small pictures, equal in all rows (float64), by their names in baseline.json."""
+
+UNTRAINED = {
+    "untrained_nmi": "nmi_labels",
+    "untrained_ami": "ami_labels",
+    "untrained_purity": "purity",
+    "untrained_knn": "knn_accuracy",
+}
+"""Of the network before the run trained it, by their names in the row of epoch 1; of summary.json alone."""
+
+HISTORY = {"epoch": "int64"} | TRAINING | CLUSTERING | dict.fromkeys(PIXELS, "float64")
 """Columns of history.csv in order, and their dtypes in `run.history()`."""
 
 
@@ -68,21 +84,39 @@ def epoch_row(
     return row | {"objective": clustering["objective"][-1]}
 
 
-def history_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows of epochs as a table of the columns `HISTORY`, missing where a row has none."""
+def _named(names: Mapping[str, str], measured: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: (measured or {}).get(key) for name, key in names.items()}
+
+
+def history_table(rows: Iterable[Mapping[str, Any]], baseline: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Rows of epochs as a table of the columns `HISTORY`, missing where a row has none.
+
+    Args:
+        baseline: content of baseline.json; None where it is not made yet.
+    """
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=list(HISTORY))
+    pixels = _named(PIXELS, baseline)
+    return pd.DataFrame([{**row, **pixels} for row in rows], columns=list(HISTORY))
 
 
-def summary(rows: Sequence[Mapping[str, Any]], images: int) -> dict[str, Any]:
+def summary(
+    rows: Sequence[Mapping[str, Any]], images: int, baseline: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What two runs are compared by: sizes, the measures of the finished network, and the loss that it ended with.
+
+    Beside them those of the network before training, where the run begins with epoch 1, and of k-means on pixels.
 
     Args:
         rows: of the epochs, the last of final/.
         images: N.
+        baseline: content of baseline.json.
     """
     final, trained = rows[-1], rows[:-1]
     own = ("clusters", "used", "nmi_labels", "ami_labels", "purity", "nmi_previous", "knn_accuracy", "largest_share")
     sizes = {"images": images, "epochs": final["epoch"] - 1}
-    return sizes | {key: final[key] for key in (*own, "collapsed")} | {"loss": trained[-1]["loss"] if trained else None}
+    # A branch begins later, with a network that is trained already.
+    first = trained[0] if trained and trained[0]["epoch"] == 1 else None
+    beside = _named(UNTRAINED, first) | _named(PIXELS, baseline)
+    ended = {key: trained[-1][key] if trained else None for key in ("loss", "labels")}
+    return sizes | {key: final[key] for key in (*own, "collapsed")} | beside | ended

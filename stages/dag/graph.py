@@ -184,8 +184,13 @@ def end_nodes(params: RunParams, plans: Plans | None = None) -> list[Node]:
         for out in node.outs.values()
     ]
     if paths:
-        nodes[0] = replace(nodes[0], several=nodes[0].several | {"loose": paths})
+        at = next(i for i, node in enumerate(nodes) if _waits(declared()[node.stage]))
+        nodes[at] = replace(nodes[at], several=nodes[at].several | {"loose": paths})
     return [*network, *nodes]
+
+
+def _waits(stage: Stage) -> bool:
+    return any(read.of == "final" for read in stage.reads.values())
 
 
 def evaluation_nodes(params: RunParams) -> list[Node]:

@@ -20,6 +20,7 @@ data/runs/<run>/
                            clustering.json, pseudolabels.parquet, trained/, checkpoint.pt, metrics.json
   final/                   the clustering of the finished network
   model.safetensors        the backbone
+  baseline.json            k-means on small pictures, by the measures of the groups
   history.csv              a row an epoch, the last for final/
   summary.json             the measures that two runs are compared by
   figures/                 curves.png, clusters.png
@@ -56,6 +57,7 @@ TRAINED = "trained"
 STEPS = "steps.parquet"
 METRICS = "metrics.json"
 WEIGHTS = "model.safetensors"
+PIXELS_BASELINE = "baseline.json"
 HISTORY = "history.csv"
 SUMMARY = "summary.json"
 FIGURES = "figures"

@@ -22,7 +22,7 @@ DATA_SET = ["generate", "pack"]
 SET = ["draw", "index", "proposals"]
 START = ["resolve", "init"]
 EPOCH = ["extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint"]
-END = ["weights", "export", "figures"]
+END = ["weights", "baseline", "export", "figures"]
 EVALUATION = ["detection", "knn", "linear_probe", "mlp", "retrieval", "segmentation", "voc_classification"]
 PROJECT = ["tables"]
 

@@ -36,6 +36,7 @@ PSEUDOLABEL = reaching("pseudolabel", *TRAINED)
 TRAIN = reaching("train", *TRAINED)
 CHECKPOINT = reaching("checkpoint", *TRAINED)
 INIT = {"data/runs/demo:init"}
+BASELINE = {"data/runs/demo:baseline"}
 EXPORT = {"data/runs/demo:export"}
 WEIGHTS = {"data/runs/demo:weights"}
 MODEL = INIT | EXTRACT | TRAIN | CHECKPOINT | WEIGHTS
@@ -43,7 +44,7 @@ NONE: set[str] = set()
 
 REACHES: dict[str, tuple[Any, set[str]]] = {
     # seed goes wherever anything is drawn
-    "seed": (1, INIT | CLUSTER | PSEUDOLABEL | TRAIN),
+    "seed": (1, INIT | CLUSTER | PSEUDOLABEL | TRAIN | BASELINE),
     "device": ("cuda", EXTRACT | CLUSTER | TRAIN),
     "precision": ("bf16", EXTRACT | TRAIN),
     "epochs": (3, EXPORT | WEIGHTS),
@@ -64,9 +65,10 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "extract.view": ("whole", EXTRACT),
     "whiten.dim": (16, WHITEN),
     "whiten.scale": (False, WHITEN),
-    "cluster.method": ("labels", CLUSTER | WEIGHTS),
-    "cluster.k": (5, CLUSTER),
-    "cluster.iterations": (3, CLUSTER),
+    # where k is null, k-means on pixels takes the number of classes
+    "cluster.method": ("labels", CLUSTER | WEIGHTS | BASELINE),
+    "cluster.k": (5, CLUSTER | BASELINE),
+    "cluster.iterations": (3, CLUSTER | BASELINE),
     "cluster.spherical": (True, CLUSTER),
     # a change of structure, which planning refuses for epochs that are recorded
     "cluster.every": (2, NONE),
@@ -229,6 +231,7 @@ ALONE = {
     "train": TRAIN,
     "checkpoint": CHECKPOINT,
     "weights": WEIGHTS,
+    "baseline": BASELINE,
     "export": EXPORT,
     "figures": {"data/runs/demo:figures"},
 }

@@ -4,6 +4,7 @@ import faiss
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from stages.method.whitening import PCAWhitening
 
@@ -54,6 +55,17 @@ def test_the_whitened_features_have_identity_covariance(dim):
     white = (rows.astype(np.float64) - pca.mean) @ pca.components
     np.testing.assert_allclose(white.mean(0), 0, atol=1e-8)
     np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(dim), atol=1e-8)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(600, 12), (600, 40), (20, 12), (20, 40)])
+def test_a_projection_is_scikit_learns_pca_up_to_sign(n, dim):
+    rows = features(n)
+    found = PCAWhitening.fit(blocks(rows, 100), dim).project(rows)
+    # Of 20 rows around their mean the last component is rounding.
+    rank = min(dim, n - 1, rows.shape[1])
+    assert (found.shape, found.dtype) == ((n, rank), np.float32)
+    expected = PCA(rank, svd_solver="full").fit_transform(rows.astype(np.float64))
+    np.testing.assert_allclose(up_to_sign(found, expected), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("dim", [12, 40])

@@ -26,12 +26,12 @@ def test_what_an_epoch_left_before_its_first_record_goes_with_it(finished_copy):
 def test_a_run_that_rerun_completes_is_no_longer_unfinished(finished_copy, cli):
     params = params_of(finished_copy.root)
     there = stages_of(finished_copy)
-    ends = {name: there[name] for name in ("weights", "export", "figures")}
+    ends = {name: there[name] for name in ("weights", "baseline", "export", "figures")}
     for name, text in growing_yaml(params, {}, ends).items():
         finished_copy.path(name).write_text(text)
     assert "unfinished" in stages_of(finished_copy)
     assert cli(finished_copy.root, "rerun", "export", "--follow").status == 0
-    assert list(stages_of(finished_copy)) == ["resolve", "init", "weights", "export", "figures"]
+    assert list(stages_of(finished_copy)) == ["resolve", "init", "weights", "baseline", "export", "figures"]
 
 
 def test_pruning_an_unfinished_run_plans_nothing_ahead(finished_copy, cli):

@@ -73,7 +73,7 @@ def test_another_k_reruns_the_clustering_of_epoch_one_and_what_follows(project):
     project.edit({"cluster": {"k": 8}})
     foretold = pipeline_status(project)
     ran = repro(project)
-    assert ran == Counter([":resolve", "1:cluster", "1:pseudolabel", "1:train", "1:checkpoint", *LAST])
+    assert ran == Counter([":resolve", "1:cluster", "1:pseudolabel", "1:train", "1:checkpoint", ":baseline", *LAST])
     assert_predicted(project, ran, foretold)
     assert_clean(project)
     assert pd.read_parquet(project.run_path("epochs/0001/assignments.parquet"))["cluster"].max() == 7

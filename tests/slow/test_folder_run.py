@@ -80,7 +80,7 @@ def test_a_new_picture_is_told_and_nothing_runs_until_it_is_packed(mine, first):
     (photos / "dogs/renamed.jpg").rename(photos / "dogs/1 é.jpg")
     status = mine.pipeline("status", "--run", "mine")
     assert "1 new, 0 gone since it was packed" in status.stdout
-    assert "all 15 stages are done" in status.stdout
+    assert "all 16 stages are done" in status.stdout
     ran = stages_run(mine, "mine")
     run = mine.pipeline("run", "--run", "mine")
     assert run.returncode == 0, run.stderr

@@ -127,7 +127,7 @@ def test_it_can_be_ended_before_the_epoch_that_is_begun(stopped, tmp_path):
         in (done.stdout)
     )
     # Nothing is clustered again: the bytes are those of the epoch that was begun.
-    assert stages_run(project, "long")[len(before) :] == [":resolve", ":weights", ":export", ":figures"]
+    assert stages_run(project, "long")[len(before) :] == [":resolve", ":weights", ":baseline", ":export", ":figures"]
     assert {name: project.path(f"{RUN}/final/{name}").read_bytes() for name in begun} == begun
     assert not project.path(f"{RUN}/epochs/0002").exists()
     assert json.loads(project.path(f"{RUN}/summary.json").read_text())["epochs"] == 1

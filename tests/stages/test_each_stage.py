@@ -22,6 +22,7 @@ STAGES = {
     "train": f"{RUN}/epochs/0002",
     "checkpoint": f"{RUN}/{EPOCH}",
     "weights": RUN,
+    "baseline": RUN,
     "export": RUN,
     "figures": RUN,
 }
@@ -37,6 +38,7 @@ OUTS = {
     "train": ["trained"],
     "checkpoint": ["checkpoint.pt", "metrics.json"],
     "weights": ["model.safetensors"],
+    "baseline": ["baseline.json"],
     "export": ["history.csv", "summary.json"],
     "figures": ["figures"],
 }

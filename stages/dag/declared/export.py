@@ -1,6 +1,6 @@
 """The stage `export`."""
 
-from stages.dag.names import CLUSTERING, HISTORY, METRICS, PACK, SUMMARY
+from stages.dag.names import CLUSTERING, HISTORY, METRICS, PACK, PIXELS_BASELINE, SUMMARY
 from stages.dag.stage import Read, Stage, Write
 from stages.parameters.export import ExportKeys
 
@@ -11,6 +11,7 @@ STAGE = Stage(
     reads={
         "clustering": Read(CLUSTERING, of="final"),
         "pack": Read(PACK, of="data set"),
+        "baseline": Read(PIXELS_BASELINE, of="run"),
         "metrics": Read(METRICS, of="epochs"),
     },
     writes={

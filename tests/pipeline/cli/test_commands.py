@@ -66,7 +66,7 @@ def test_status_reads_no_picture_and_loads_nothing_for_it(finished):
         "import sys; from pipeline.cli.commands import app; app(['status'], standalone_mode=False); print(*sys.modules)"
     )
     ended = finished.command(sys.executable, "-c", code)
-    assert ended.returncode == 0 and "all 23 stages are done" in ended.stdout
+    assert ended.returncode == 0 and "all 24 stages are done" in ended.stdout
     assert not {"numpy", "torch", "pandas", "dvc"} & set(ended.stdout.splitlines()[-1].split())
 
 

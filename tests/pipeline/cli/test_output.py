@@ -57,7 +57,7 @@ def test_runs_prints_a_row_a_run(cli, finished):
 def test_status_of_a_finished_run_says_so(cli, finished):
     ended = cli(finished.root, "status")
     assert ended.status == 0
-    assert "all 23 stages are done" in ended.out
+    assert "all 24 stages are done" in ended.out
     assert "2 more epochs" in ended.out
 
 

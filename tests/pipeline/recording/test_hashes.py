@@ -20,8 +20,9 @@ def test_md5_equals_the_hash_that_dvc_recorded_for_every_output(finished):
                 kinds.add(path.is_dir())
                 count += 1
     assert kinds == {True, False}
-    # pictures; pixels, manifest, rejected, pack; params; init; ten of each epoch; six of final; export's; figures
-    assert count == 1 + 4 + 1 + 1 + 2 * 10 + 6 + 3 + 1
+    # pictures; pixels, manifest, rejected, pack; params; init; ten of each epoch; six of final; weights,
+    # baseline, export's; figures
+    assert count == 1 + 4 + 1 + 1 + 2 * 10 + 6 + 4 + 1
 
 
 def test_md5_of_a_folder_with_odd_names_equals_dvcs(finished_copy):

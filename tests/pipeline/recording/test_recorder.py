@@ -84,8 +84,8 @@ def test_large_artifacts_stay_out_of_dvcs_cache_and_small_ones_are_in_it(finishe
                 else:
                     assert not found, f"{file} is in the cache"
                     outside += 1
-    # Six of each epoch, four of final, three of pack, two of export, two figures, tables.
-    assert inside == 6 * 2 + 4 + 3 + 2 + 2 + 11
+    # Six of each epoch, four of final, three of pack, the baseline, two of export, two figures, tables.
+    assert inside == 6 * 2 + 4 + 3 + 1 + 2 + 2 + 11
     assert outside > 100
 
 

@@ -56,6 +56,10 @@ def test_history_has_the_documented_columns_and_types(run):
         "rank": "Int64",
         "effective_rank": "float64",
         "variance_kept": "float64",
+        "pixels_nmi": "float64",
+        "pixels_ami": "float64",
+        "pixels_purity": "float64",
+        "pixels_knn": "float64",
     }
 
 
@@ -96,6 +100,26 @@ def test_a_final_clustering_of_an_earlier_version_lacks_later_measures(finished_
     path.write_text(json.dumps(content))
     history = open_run("demo", finished_copy.root).history()
     assert history["ami_labels"].isna().tolist() == history["purity"].isna().tolist() == [False, False, True]
+
+
+def test_history_has_k_means_on_pixels_in_every_row_once_it_is_made_for_its_clusters(finished_copy):
+    path = finished_copy.run_path("baseline.json")
+    made = json.loads(path.read_text())
+    columns = {"pixels_nmi": "nmi_labels", "pixels_ami": "ami_labels", "pixels_purity": "purity"}
+    columns["pixels_knn"] = "knn_accuracy"
+
+    def shown():
+        return open_run("demo", finished_copy.root).history()[list(columns)]
+
+    assert shown().drop_duplicates().to_dict("records") == [{name: made[key] for name, key in columns.items()}]
+    resolved = finished_copy.run_path("params.yaml")
+    before = resolved.read_text()
+    resolved.write_text(before.replace("  k: 10\n", "  k: 11\n"))
+    assert resolved.read_text() != before
+    assert shown().isna().all(axis=None)
+    resolved.write_text(before)
+    path.unlink()
+    assert shown().isna().all(axis=None) and set(types(shown()).values()) == {"float64"}
 
 
 def test_history_equals_the_exported_table(finished, run):

@@ -77,8 +77,9 @@ def test_a_stage_of_a_pruned_epoch_cannot_be_run_again(pruned_copy, cli):
 def test_verify_hashes_what_is_kept(pruned_copy, cli):
     ended = cli(pruned_copy.root, "verify")
     assert (ended.status, "0 differ" in ended.out) == (0, True)
-    # Pruned and a checkpoint, whole; the data set, resolve and init, final, weights and export, figures, tables.
-    assert f"{6 * 4 + 1 + 10 * 2 + 5 + 2 + 6 + 3 + 1 + 1} artifacts hashed" in ended.out
+    # Pruned and a checkpoint, whole; the data set, resolve and init, final, weights, baseline and export, figures,
+    # tables.
+    assert f"{6 * 4 + 1 + 10 * 2 + 5 + 2 + 6 + 4 + 1 + 1} artifacts hashed" in ended.out
     flip_byte(pruned_copy.run_path("epochs/0002/centroids.npy"))
     flip_byte(pruned_copy.run_path("epochs/0004/checkpoint.pt"))
     ended = cli(pruned_copy.root, "verify")
