@@ -13,12 +13,13 @@ from pipeline.preparing import Request, baseline_of, prepare
 from pipeline.recomputing import refuse_recomputing
 from pipeline.recording.inspector import nodes_on_disk, of_run
 from pipeline.recording.planning import write_data, write_run
+from pipeline.results.verdict import verdict
 from pipeline.retention.pruning import Retention
 from stages.artifacts.documents import load_json
 from stages.dag.data import data_nodes
 from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.graph import root_nodes
-from stages.dag.names import LOG, PACK
+from stages.dag.names import LOG, PACK, SUMMARY
 from stages.dag.nodes import Node
 from stages.parameters.checks import check_counts
 from stages.parameters.run import RunParams
@@ -81,6 +82,9 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         if count
         else f"run {params.run}: nothing to do, all stages are up to date"
     )
+    summary = root / run_folder(params.run) / SUMMARY
+    for line in verdict(load_json(summary), params) if summary.exists() else ():
+        report.say(f"run {params.run}: {line}")
     return params
 
 

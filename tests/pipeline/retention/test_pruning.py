@@ -30,7 +30,7 @@ def test_old_epochs_lose_what_is_large_and_everything_else_is_as_it_was(six, sho
     assert {name for name in after if before[name] != after[name]} == set()
     assert [stages_of(shortened, epoch) == {"pruned"} for epoch in range(1, 7)] == [True] * 4 + [False] * 2
     assert_clean(shortened)
-    assert shortened.run().splitlines()[-1] == "run demo: nothing to do, all stages are up to date"
+    assert "run demo: nothing to do, all stages are up to date" in shortened.run().splitlines()
 
 
 def test_the_guard_owns_what_is_kept_as_it_was_owned(shortened):

@@ -1,0 +1,86 @@
+"""Whether a run has learnt something: its loss against that of guessing, its groups against what costs no training."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from stages.parameters.run import RunParams
+
+STANDSTILL = 0.97
+"""A loss above this share of ln(number of pseudo-labels), which is that of guessing, has learnt nothing yet."""
+
+MEASURES = {"AMI": ("ami_labels", "ami"), "NMI": ("nmi_labels", "nmi"), "purity": ("purity", "purity")}
+"""What is told of the groups: its name in summary.json, and the ending of the names of what it stands beside."""
+
+
+def verdict(summary: Mapping[str, Any], params: RunParams) -> list[str]:
+    """A line of numbers, and where something is wrong a line that names it, with the commands that change it.
+
+    Args:
+        summary: content of the run's summary.json.
+        params: the run's parameters, for the commands.
+    """
+    wrong = _wrong(summary)
+    line = "; ".join(wrong.values())
+    if wrong and summary["loss"] is not None:
+        line += _advice(next(iter(wrong)), params)
+    return list(filter(None, [_numbers(summary), line]))
+
+
+def _numbers(summary: Mapping[str, Any]) -> str:
+    parts = []
+    if summary["loss"] is not None:
+        labels = summary["labels"]
+        parts.append(f"loss {summary['loss']:.3f} of ln {labels} = {math.log(labels):.3f}")
+    measured = {word: names for word, names in MEASURES.items() if summary[names[0]] is not None}
+    if measured:
+        groups = ", ".join(f"{word} {summary[own]:.3f}" for word, (own, _) in measured.items())
+        beside = []
+        for words, prefix in (("before training", "untrained"), ("k-means on pixels", "pixels")):
+            values = [summary[f"{prefix}_{ending}"] for _, ending in measured.values()]
+            # An epoch that was recorded earlier lacks the later measures.
+            if values[0] is not None:
+                beside.append(f"{words} " + ", ".join("-" if value is None else f"{value:.3f}" for value in values))
+        parts.append(f"to labels {groups}" + (f" ({'; '.join(beside)})" if beside else ""))
+    return "; ".join(parts)
+
+
+def _wrong(summary: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong, by its name, the worst first."""
+    found = {}
+    loss, ami = summary["loss"], summary["ami_labels"]
+    if summary["collapsed"]:
+        found["collapse"] = f"collapse: the largest cluster holds {summary['largest_share']:.0%} of the pictures"
+    if loss is not None and loss > STANDSTILL * math.log(summary["labels"]) > 0:
+        found["standstill"] = "standstill: the network has not learnt its pseudo-labels"
+    # AMI alone decides: NMI and purity grow with the number of clusters.
+    for words, name in (("the network before training", "untrained_ami"), ("k-means on pixels", "pixels_ami")):
+        if ami is not None and summary[name] is not None and ami < summary[name]:
+            found[name] = f"the groups tell less of the labels than those of {words}"
+    return found
+
+
+def _advice(finding: str, params: RunParams) -> str:
+    branch = f"`python -m pipeline branch --from {params.run}@{params.start} --run NAME --set"
+    lr = params.train.lr
+    if finding == "collapse":
+        return f": lower train.lr, {branch} train.lr={lr / 2:g}`"
+    words = []
+    # A cosine schedule has come to its end.
+    if params.train.schedule == "constant":
+        longer = params.epochs + (params.epochs - params.start)
+        words.append(f"more epochs, `python -m pipeline run --run {params.run} --epochs {longer}`")
+    if finding == "standstill":
+        words.append(f"a higher train.lr, {branch} train.lr={lr * 2:g}`")
+        if params.cluster.k is not None and params.cluster.k > 2:
+            words.append(f"fewer clusters, {branch} cluster.k={params.cluster.k // 2}`")
+    elif params.init.weights is None:
+        path = shlex.quote(params.pictures.path)
+        words.append(
+            f"weights from elsewhere, `python -m pipeline run --run NAME --images {path} "
+            "--weights torchvision:resnet50 --epochs 0`"
+        )
+    return ": " + "; or ".join(words) if words else ""
