@@ -80,3 +80,12 @@ def refuse_device(params: RunParams) -> str | None:
     elif torch.cuda.is_available():
         return "device: cpu, although this machine has a CUDA device: --set device=cuda uses it"
     return None
+
+
+def multiplies_bf16() -> bool:
+    """Whether this machine's CPU has units for bfloat16; without, it would be slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -138,6 +138,8 @@ def _enter(settings: Settings, root: Path, request: Request) -> New | None:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
+    if new is not None and not any(assignment.startswith("train.horizon=") for assignment in request.sets):
+        _end_schedule(settings, request.run)
     settings.add_evaluations(request.run, request.evaluations)
     return new
 
@@ -201,6 +203,13 @@ def _without_pictures(settings: Settings, root: Path, request: Request) -> New:
     network = {"model": begun.model.model_dump(), "whiten": {"dim": min(256, features)}}
     settings.put(f"runs.{request.run}", {"dataset": None, "epochs": 0, **network, **begun.values})
     return New(start=begun)
+
+
+def _end_schedule(settings: Settings, run: str) -> None:
+    """Lets a cosine schedule of a new run end with its last epoch, however many were asked for."""
+    own = settings.content["runs"][run]
+    if (own.get("train") or {}).get("schedule") == "cosine":
+        settings.put(f"runs.{run}.train.horizon", max(1, own.get("epochs", settings.content["epochs"])))
 
 
 def _start(root: Path, request: Request, pictures: str) -> Start | None:

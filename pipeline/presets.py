@@ -9,14 +9,17 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.machine import multiplies_bf16
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, ResidualNetwork
 from stages.method.decode import open_picture, silence
 from stages.parameters.dataset import MOST_ASPECT
 from stages.parameters.model import ModelParams
+from stages.parameters.resolution import merge
 from stages.parameters.run import RunParams
 from stages.sources.entries import Listing
 from stages.sources.reading import refuse_machine_error
+from stages.words import plural
 
 PAPER: dict[str, Any] = {
     "epochs": 500,
@@ -37,6 +40,34 @@ PAPER: dict[str, Any] = {
     "retain": {"last": 3, "every": 50},
 }
 """Section 3.4, what the released code adds to it, and what keeps 500 epochs on one disk."""
+
+PHOTOGRAPHS: dict[str, Any] = {
+    "model": {"architecture": "resnet10", "sobel": False, "input": 64, "width": 0.5},
+    "extract": {"view": "whole"},
+    "cluster": {"spherical": True},
+    "train": {
+        "lr": 0.05,
+        "top_lr": 0.05,
+        "momentum": 0.9,
+        "top_momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "top_dropout": 0.2,
+        "input": 48,
+        "schedule": "cosine",
+        "augment": {"area": 0.3, "jitter": 0.4, "hue": 0.1, "grey": 0.2},
+    },
+}
+"""What learns on thousands of photographs, where the paper's recipe learns nothing: docs/recipes.md."""
+
+MOST_PHOTOGRAPHS = 50_000
+"""Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on up to 10,000."""
+
+LOOKS = 324_000
+"""Crops that `PHOTOGRAPHS` trains on in all; half of them give groups that are nearly as good."""
+
+LOOKS_PER_CLUSTERING = 6_000
+"""Crops between two clusterings, at least; and four passes over the pictures."""
 
 PRESETS = ("fit", "paper")
 
@@ -94,7 +125,7 @@ def fit_values(
     Args:
         start: the network of the weights that it begins with.
     """
-    size = min(max(looked.short, 72), 256 if device != "cpu" else 128)
+    size = min(max(looked.short, 72), 256 if device != "cpu" else 96)
     if start is not None:
         # Whatever the device: a network sees best what it was trained on. 256 for 224, as in the paper.
         size = round(start.input * 8 / 7)
@@ -112,32 +143,61 @@ def fit_values(
 def run_values(count: int, size: int, preset: str, device: str, start: ModelParams | None = None) -> dict[str, Any]:
     """Overrides of a run on `count` pictures that are packed at a short side of `size` pixels.
 
-    k grows as N to the power .71, which gives the paper's 10,000 at ImageNet's 1.28 million and 20
-    at 200. On a CPU the network is a quarter as wide and its input at most 112 pixels.
-
     Args:
         start: the network of the weights that the run begins with.
 
     Raises:
         Refusal: the pictures are packed smaller than that network needs them.
     """
-    given = {} if start is None else {"model": _started(start, size)}
     if preset == "paper":
-        return copy.deepcopy(PAPER) | given
-    cuda = device != "cpu"
-    size = min(size, 256 if cuda else 128)
-    least = ARCHITECTURES["alexnet"].least_input + 1
-    model_input = max(least, size * 7 // 8)
-    features = 256 if start is None else ARCHITECTURES[start.architecture].features(start.width)
-    k = 20 * (count / 200) ** 0.71
-    k = max(2, min(_rounded(k), count // 4, 10_000))
-    batch = max(2, min(256 if cuda else 64, count // 4))
+        return copy.deepcopy(PAPER) | ({} if start is None else {"model": _started(start, size)})
+    if start is not None:
+        features = ARCHITECTURES[start.architecture].features(start.width)
+        return _sized(count, min(256, features), 256 if device != "cpu" else 64) | {"model": _started(start, size)}
+    if count > MOST_PHOTOGRAPHS or size < PHOTOGRAPHS["model"]["input"]:
+        return _paper_in_small(count, size, device)
+    return _photographs(count, device)
+
+
+def _sized(count: int, dim: int, batch: int) -> dict[str, Any]:
+    """Sections that follow from the number of pictures.
+
+    k is one that a person would browse, 2 sqrt(N), until N to the power .71 exceeds it: that gives the paper's 10,000
+    at ImageNet's 1.28 million.
+
+    Args:
+        dim, batch: whitened dimensions and pictures a step, where the pictures are enough for them.
+    """
+    k = max(2 * math.sqrt(count), 10_000 * (count / 1_281_167) ** 0.71 if count > MOST_PHOTOGRAPHS else 0)
     return {
-        "model": {"input": model_input, "width": 1.0 if cuda else 0.25},
-        "whiten": {"dim": max(1, min(256, count // 2, features))},
-        "cluster": {"k": k},
-        "train": {"batch": batch},
-    } | given
+        "whiten": {"dim": max(1, min(dim, count // 2))},
+        "cluster": {"k": max(2, min(_rounded(k), count // 4, 10_000))},
+        "train": {"batch": max(2, min(batch, count // 4))},
+    }
+
+
+def _photographs(count: int, device: str) -> dict[str, Any]:
+    """`PHOTOGRAPHS`, as long as these pictures need it."""
+    passes = min(20, max(4, round(LOOKS_PER_CLUSTERING / count)))
+    epochs = min(54, max(10, round(LOOKS / (passes * count))))
+    cpu = device == "cpu"
+    sized = _sized(count, 64, 128)
+    rest: dict[str, Any] = {
+        "epochs": epochs,
+        "precision": "bf16" if cpu and multiplies_bf16() else "float32",
+        "retain": {"last": 3, "every": 10},
+        "train": {"passes": passes, "horizon": epochs, "shards": min(2, sized["train"]["batch"] // 2) if cpu else 1},
+    }
+    return merge(merge(copy.deepcopy(PHOTOGRAPHS), sized), rest)
+
+
+def _paper_in_small(count: int, size: int, device: str) -> dict[str, Any]:
+    """AlexNet and the paper's recipe: on a CPU a quarter as wide, on pictures of at most 112 pixels."""
+    cuda = device != "cpu"
+    least = ARCHITECTURES["alexnet"].least_input + 1
+    return _sized(count, 256, 256 if cuda else 64) | {
+        "model": {"input": max(least, min(size, 256 if cuda else 128) * 7 // 8), "width": 1.0 if cuda else 0.25}
+    }
 
 
 def _started(start: ModelParams, size: int) -> dict[str, Any]:
@@ -167,6 +227,7 @@ def describe(params: RunParams, looked: Looked) -> str:
     some = f"about {looked.count:,} of {looked.of:,}" if looked.count < looked.of else f"{looked.of:,}"
     return (
         f"run {run}: {some} pictures of {params.pictures.path}, stored at {params.pictures.size} "
-        f"pixels, network input {model.input}, width {model.width:g}, k {params.cluster.k}, batch "
-        f"{params.train.batch}: written under {where} in params.yaml, change them there"
+        f"pixels; {model.architecture} of width {model.width:g} on {model.input} pixels, k {params.cluster.k}, "
+        f"{plural(params.epochs, 'epoch')} of {params.train.passes:g} passes: written under {where} in params.yaml, "
+        "change them there"
     )

@@ -52,7 +52,7 @@ def baseline(job: Job[BaselineKeys]) -> None:
 
 def _measured(job: Job[BaselineKeys], images: PackedImages) -> dict[str, Any]:
     blocks = job.progress(_pixels(images, job.workers), len(images), len)
-    pca = PCAWhitening.fit(blocks, DIM)
+    pca = PCAWhitening.fit(blocks, DIM, scale=False)
     # The pictures are squashed a second time: all of them are 3 kB each, and may be millions.
     rows = np.concatenate([pca.project(block) for block in _pixels(images, job.workers)])
     params = job.params.cluster

@@ -73,6 +73,7 @@ def train(job: Job[TrainKeys]) -> None:
         lr=settings.lr,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
+        top_momentum=settings.top_momentum,
         nesterov=settings.nesterov,
         shards=settings.shards,
         device=device,
@@ -92,7 +93,7 @@ def train(job: Job[TrainKeys]) -> None:
     todo = job.progress(loaded, sum(b - a for a, b in steps[done:]), lambda batch: len(batch[1]))
     for i, (pictures, targets) in enumerate(todo, start=done):
         recolour = None if colours is None else partial(recoloured, colours=colours[slice(*steps[i])])
-        loss, right = train_step(learner, pictures, targets, rates[i], params.precision, recolour)
+        loss, right = train_step(learner, pictures, targets, rates[i], params.precision, recolour, settings.top_lr)
         losses.append(loss)
         correct.append(right)
         if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ def new_learner(
     lr: float,
     momentum: float,
     weight_decay: float,
+    top_momentum: float = 0.0,
     nesterov: bool = False,
     shards: int = 1,
     device: torch.device,
@@ -56,7 +57,7 @@ def new_learner(
     """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
 
     The top layer is new in each epoch because cluster numbers mean nothing from one clustering to the next. Its SGD
-    has the same step size and weight decay, and no momentum.
+    has the same step size and weight decay.
 
     Args:
         labels: number of pseudo-labels.
@@ -64,20 +65,23 @@ def new_learner(
         lr: step size.
         momentum: of the backbone's SGD.
         weight_decay: factor of the l2 penalty on all weights.
-        nesterov: Nesterov's momentum in place of the plain one, which must not be 0 then.
+        top_momentum: of the top layer's SGD.
+        nesterov: Nesterov's momentum in place of the plain one.
         shards: parts of each batch whose gradients are computed side by side.
     """
     top = top_layer(network.dim, labels)
     network = place(network.train(), device)
     top = top.to(device)
-    optimizer = torch.optim.SGD(
-        trainable(network), lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
-    )
+
+    def sgd(parameters: Iterable[nn.Parameter], momentum: float) -> torch.optim.SGD:
+        ahead = nesterov and momentum > 0
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=ahead)
+
+    optimizer = sgd(trainable(network), momentum)
     if momenta:
         # The momentum alone is carried over; step size and weight decay are this epoch's.
         optimizer.load_state_dict({"state": momenta, "param_groups": optimizer.state_dict()["param_groups"]})
-    top_optimizer = torch.optim.SGD(top.parameters(), lr=lr, weight_decay=weight_decay)
-    return Learner(network, top, optimizer, top_optimizer, Shards(network, top, shards))
+    return Learner(network, top, optimizer, sgd(top.parameters(), top_momentum), Shards(network, top, shards))
 
 
 def train_step(
@@ -87,15 +91,17 @@ def train_step(
     lr: float,
     precision: str,
     change: Callable[[Tensor], Tensor] | None = None,
+    top_lr: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One step of SGD on Eq. 1 for one batch.
 
     Args:
         pictures: (B, H, W, 3) uint8.
         labels: (B,) pseudo-labels.
-        lr: step size of both SGDs.
+        lr: step size of SGD.
         precision: of the arithmetic; `float32`, `tf32` or `bf16`.
         change: from the batch as (B, 3, H, W) uint8 on the device to what the network sees, alike.
+        top_lr: step size of the top layer's SGD; None: `lr`.
 
     Returns:
         The mean loss of the batch and its number of right predictions, as scalars on the device.
@@ -105,8 +111,8 @@ def train_step(
     target = torch.from_numpy(labels).to(device, non_blocking=True)
     if change is not None:
         batch = change(batch)
-    for optimizer in (learner.optimizer, learner.top_optimizer):
-        optimizer.param_groups[0]["lr"] = lr
+    for optimizer, rate in ((learner.optimizer, lr), (learner.top_optimizer, top_lr or lr)):
+        optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
 
     def differentiate(network: Backbone, top: nn.Linear, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

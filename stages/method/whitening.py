@@ -103,9 +103,9 @@ class PCAWhitening:
         return out
 
     def project(self, block: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(n, d) rows to their (n, rank) float32 coordinates along the components: plain PCA, nothing is whitened."""
-        plain: NDArray[np.float64] = (block - self.mean) @ (self.components * np.sqrt(self.eigenvalues))
-        return plain.astype(np.float32)
+        """(n, d) rows to their (n, rank) float32 coordinates along the components, of no unit length."""
+        coordinates: NDArray[np.float64] = (block - self.mean) @ self.components
+        return coordinates.astype(np.float32)
 
 
 def _covariance(blocks: Iterable[NDArray[np.floating]], shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -106,7 +106,7 @@ def _check_train(params: RunParams) -> None:
             f"params.yaml: train.shards: batch normalisation needs 2 pictures in each of {train.shards} parts, and "
             f"train.batch is {train.batch}: --set train.shards={max(1, train.batch // 2)}"
         )
-    if train.nesterov and not train.momentum:
+    if train.nesterov and not (train.momentum or train.top_momentum):
         raise Refusal("params.yaml: train.nesterov: there is no momentum to look ahead by: --set train.nesterov=false")
 
 

@@ -88,6 +88,8 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "train.weight_decay": (1e-4, TRAIN),
     "train.dropout": (0.4, TRAIN),
     "train.top_dropout": (0.1, TRAIN),
+    "train.top_lr": (0.1, TRAIN),
+    "train.top_momentum": (0.9, TRAIN),
     "train.nesterov": (True, TRAIN),
     "train.shards": (2, TRAIN),
     "train.input": (64, TRAIN),

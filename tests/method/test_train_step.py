@@ -302,3 +302,16 @@ def test_features_are_dropped_before_the_top_layer_in_training_alone():
     dropped = network.train()(images)
     share = float((dropped[:, (whole > 0).all(0)] == 0).float().mean())
     assert 0.3 < share < 0.7
+
+
+def test_the_top_layer_has_a_step_size_and_a_momentum_of_its_own():
+    """A step size of 0 leaves the backbone alone; the top layer's second step is lr (m g1 + g2)."""
+    learner = begin({"top_momentum": 0.5, "weight_decay": 0.0})
+    before = [parameter.detach().clone() for parameter in learner.network.parameters()]
+    start, gradients = learner.top.weight.detach().clone(), []
+    for _ in range(2):
+        train_step(learner, *batch(), 0.0, "float32", None, 0.2)
+        gradients.append(learner.top.weight.grad.clone())
+    assert all(map(torch.equal, learner.network.parameters(), before))
+    moved = 0.2 * gradients[0] + 0.2 * (0.5 * gradients[0] + gradients[1])
+    torch.testing.assert_close(learner.top.weight.detach(), start - moved)

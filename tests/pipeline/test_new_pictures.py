@@ -25,8 +25,8 @@ def test_values_fit_the_pictures_that_can_be_read(cli, make_project, photos):
     assert (ended.status, ended.err) == (0, "")
     assert "run mine: about 40 of 100 pictures of" in ended.out
     run = content_of(project.root)["runs"]["mine"]
-    # 20 (40 / 200) ** .71 is 6.4; half of 40 and a quarter.
-    assert (run["cluster"]["k"], run["whiten"]["dim"], run["train"]["batch"]) == (6, 20, 10)
+    # A quarter of 40, half of it, and a quarter.
+    assert (run["cluster"]["k"], run["whiten"]["dim"], run["train"]["batch"]) == (10, 20, 10)
 
 
 def test_a_macs_file_beside_each_picture_counts_for_nothing(cli, make_project, photos):
@@ -43,7 +43,7 @@ def test_pictures_with_a_good_header_and_nothing_behind_are_found_out_with_value
         path.write_bytes(path.read_bytes()[:200])
     words = ["run", "--run", "mine", "--images", photos, "--epochs", "0"]
     line = cli.refused(project.root, *words)
-    assert "cluster.k: 6 clusters and whiten.dim: 20 dimensions for 3 pictures" in line
+    assert "cluster.k: 10 clusters and whiten.dim: 20 dimensions for 3 pictures" in line
     fitting = re.search(r"(--set cluster.k=\d+) (--set whiten.dim=\d+)$", line)
     assert fitting is not None
     ended = cli(project.root, *words, *fitting[0].split(), "--set", "model.width=0.0625")

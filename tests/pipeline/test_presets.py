@@ -44,15 +44,50 @@ def test_the_values_resolve_for_any_number_and_size_of_pictures(tmp_path, count,
     params = fitted(listing_of(count, tmp_path / "a.png", size), device=device)
     assert 1 < params.cluster.k <= count
     assert params.train.batch <= max(2, count)
-    assert params.model.width == (0.25 if device == "cpu" else 1)
+    assert params.train.horizon is None or params.train.horizon == params.epochs
 
 
-def test_the_number_of_clusters_grows_from_20_to_the_papers(tmp_path):
-    # At 200 pictures 20; at ImageNet's 1,281,167 the paper's 10,000.
-    found = [fitted(listing_of(n, tmp_path / "a.png", (64, 64))).cluster.k for n in (200, 2_000, 20_000, 1_281_167)]
-    assert (found[0], found[-1]) == (20, 10_000)
-    assert found == sorted(found)
-    assert 90 <= found[1] <= 115 and 450 <= found[2] <= 600
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_thousands_of_photographs_get_what_was_tried_on_them_and_more_the_papers_network(tmp_path, device):
+    small, large = (fitted(listing_of(n, tmp_path / "a.png", (300, 200)), device=device) for n in (3_000, 200_000))
+    assert (small.model.architecture, small.model.sobel, small.cluster.spherical) == ("resnet10", False, True)
+    assert (small.train.schedule, small.train.shards) == ("cosine", 2 if device == "cpu" else 1)
+    assert (large.model.architecture, large.model.sobel, large.cluster.spherical) == ("alexnet", True, False)
+    assert large.model.width == (0.25 if device == "cpu" else 1)
+    assert (large.train.schedule, large.train.shards) == ("constant", 1)
+
+
+def test_bf16_is_chosen_where_the_processor_has_units_for_it(tmp_path, monkeypatch):
+    listing = listing_of(3_000, tmp_path / "a.png", (300, 200))
+    for has, precision in ((True, "bf16"), (False, "float32")):
+        monkeypatch.setattr(presets, "multiplies_bf16", lambda has=has: has)
+        assert fitted(listing).precision == precision
+        assert fitted(listing, device="cuda").precision == "float32"
+
+
+def test_as_many_crops_are_trained_on_whatever_the_folder(tmp_path):
+    """But for small ones, whose pictures would be seen thousands of times."""
+    for count in (1_000, 1_500, 3_000, 6_000, 8_000):
+        params = fitted(listing_of(count, tmp_path / "a.png", (300, 200)))
+        assert 0.9 < params.epochs * params.train.passes * count / presets.LOOKS < 1.1, count
+    small = fitted(listing_of(50, tmp_path / "a.png", (300, 200)))
+    assert small.epochs * small.train.passes <= 54 * 20
+
+
+def test_clusters_are_few_enough_to_browse_until_the_papers_are_fewer(tmp_path):
+    """2 sqrt(N); then N to the power .71, which gives the paper's 10,000 at ImageNet's 1,281,167."""
+    counts = (200, 1_500, 3_000, 10_000, 200_000, 1_281_167)
+    found = [fitted(listing_of(n, tmp_path / "a.png", (64, 64))).cluster.k for n in counts]
+    assert found == [28, 77, 110, 200, 2_700, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("sets", "epochs", "horizon"), [([], 5, 5), (["epochs=7"], None, 7), (["train.horizon=9"], 5, 9)]
+)
+def test_a_cosine_schedule_ends_with_the_epochs_that_were_asked_for(make_project, pictures, sets, epochs, horizon):
+    project = make_project(plan=False)
+    request = Request("mine", images=pictures, epochs=epochs, sets=sets)
+    assert prepare(project.root, request).params.train.horizon == horizon
 
 
 def test_the_size_is_the_median_short_side(tmp_path):

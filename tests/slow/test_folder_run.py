@@ -39,9 +39,11 @@ def first(mine):
 
 def test_a_folder_runs_at_first_try_with_values_that_fit_it(mine, first):
     assert first.returncode == 0, first.stderr
-    # 20 (90 / 200) ** .71 is 11.3; a short side of 84 pixels, of which 7/8 are seen.
-    assert "/photos, stored at 84 pixels, network input 73" in first.stdout
-    assert "k 11, batch 22: written under runs.mine and datasets.mine in params.yaml" in first.stdout
+    # 2 sqrt(90) is 19, a short side 84 pixels.
+    assert (
+        "/photos, stored at 84 pixels; resnet10 of width 0.5 on 64 pixels, k 19, 1 epoch of 20 passes:" in first.stdout
+    )
+    assert "written under runs.mine and datasets.mine in params.yaml" in first.stdout
     assert "Traceback" not in mine.run_path("log.txt", "mine").read_text()
     history = pd.read_csv(mine.run_path("history.csv", "mine"))
     assert history["epoch"].tolist() == [1, 2]

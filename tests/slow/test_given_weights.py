@@ -44,7 +44,7 @@ def grouped(tmp_path_factory, theirs) -> Project:
     words = ["--run", "mine", "--images", "../photos", "--weights", "../resnet18.pth", "--epochs", "0"]
     ended = project.pipeline("run", *words)
     assert ended.returncode == 0, ended.stderr
-    assert "stored at 256 pixels, network input 224, width 1" in ended.stdout
+    assert "stored at 256 pixels; resnet18 of width 1 on 224 pixels" in ended.stdout
     assert "resnet18.pth: resnet18 of three colours" in ended.stdout
     return project
 

@@ -123,6 +123,8 @@ def test_another_learning_rate_does_not_go_on_from_the_save_point(finished_copy,
 EVERYTHING = {
     "shards": 2,
     "top_dropout": 0.2,
+    "top_lr": 0.1,
+    "top_momentum": 0.5,
     "nesterov": True,
     "augment": {"area": 0.3, "flip": 0.2, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.3},
 }
@@ -159,9 +161,9 @@ def test_the_network_sees_colours_that_were_changed(finished_copy, monkeypatch):
     seen = []
     step = train_module.train_step
 
-    def recording(learner, pictures, labels, lr, precision, change):
+    def recording(learner, pictures, labels, lr, precision, change, top_lr):
         seen.append(change(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
-        return step(learner, pictures, labels, lr, precision, change)
+        return step(learner, pictures, labels, lr, precision, change, top_lr)
 
     monkeypatch.setattr(train_module, "train_step", recording)
     change(finished_copy, {"train": {"augment": {"grey": 1.0}}})

@@ -1,0 +1,70 @@
+"""pipeline/pace.py: how long a run takes and how it would go on."""
+
+import pytest
+from pipeline_helpers import params_of
+
+from pipeline import pace
+from pipeline.pace import further, told
+from pipeline.recording.inspector import nodes_on_disk
+
+
+def passed(project, monkeypatch, seconds, epochs=4):
+    """What is said while the stages of a run pass, of which each takes so many seconds by a clock of its own."""
+    now = [0.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    params = params_of(project.root).model_copy(update={"epochs": epochs})
+    nodes = [node for node in nodes_on_disk(project.root, params) if node.run]
+    lines = []
+    seen = []
+    for node in told(nodes, params, lines.append):
+        seen.append(node)
+        now[0] += seconds(node)
+    assert seen == nodes
+    return lines
+
+
+def test_after_the_first_epoch_that_is_computed_the_time_of_the_others_is_told_once(finished, monkeypatch):
+    lines = passed(finished, monkeypatch, lambda node: 10.0 if node.in_epoch else 100.0)
+    # Six stages of ten seconds.
+    assert lines == ["run demo: epoch 1 took 60 s, the other 3 take about 3 min"]
+
+
+def test_epochs_that_are_found_there_tell_nothing(finished, monkeypatch):
+    lines = passed(finished, monkeypatch, lambda node: 10.0 if node.in_epoch and node.epoch == 2 else 0.001, epochs=3)
+    assert lines == ["run demo: epoch 2 took 60 s, the other takes about 60 s"]
+    assert passed(finished, monkeypatch, lambda node: 0.001) == []
+    assert passed(finished, monkeypatch, lambda node: 10.0, epochs=1) == []
+
+
+def timings(project, rows):
+    lines = ["epoch,stage,seconds", *(",".join(map(str, row)) for row in rows)]
+    project.run_path("timings.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_as_many_epochs_more_take_as_long_as_those_that_are_there(finished_copy):
+    timings(
+        finished_copy,
+        [(1, "train", 100), (1, "extract", 500), (1, "extract", 20), (2, "train", 120), ("final", "extract", 99)],
+    )
+    params = params_of(finished_copy.root)
+    assert further(finished_copy.root, params) == (
+        "2 epochs more, about 4 min: `python -m pipeline run --run demo --epochs 4`"
+    )
+
+
+def test_a_cosine_schedule_goes_on_in_a_branch(finished_copy, cli):
+    finished_copy.edit({"train": {"schedule": "cosine", "horizon": 2}})
+    finished_copy.run(yes=True)
+    line = further(finished_copy.root, params_of(finished_copy.root))
+    command = line.partition("`python -m pipeline ")[2].rstrip("`")
+    assert command == "branch --from demo@2 --run NAME --epochs 4 --set train.horizon=4"
+    assert cli(finished_copy.root, *command.replace("NAME", "longer").split()).status == 0
+    assert params_of(finished_copy.root, "longer").train.horizon == 4
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_nothing_is_told_of_an_untrained_network_or_one_from_elsewhere(finished_copy, epochs):
+    params = params_of(finished_copy.root).model_copy(update={"epochs": epochs})
+    if epochs:
+        finished_copy.run_path("timings.csv").unlink()
+    assert further(finished_copy.root, params) is None
