@@ -51,11 +51,9 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     _refuse_stale(root, parent, epoch)
     kept = {"branch": source, "epochs": epochs if epochs is not None else max(parent.epochs, epoch)}
     settings.put(f"runs.{name}", _differing(parent, settings.content) | kept)
-    if origin in settings.runs():
+    if origin in settings.runs() and "retain" in (own := settings.content["runs"][origin] or {}):
         # The run's own file lacks it, since no stage depends on it.
-        retain = settings.resolve(origin).retain
-        if retain != settings.resolve(name).retain:
-            settings.put(f"runs.{name}.retain", {"last": retain.last or "all", "every": retain.every})
+        settings.put(f"runs.{name}.retain", dict(own["retain"]))
     for assignment in sets:
         settings.set_text(name, assignment)
     params = settings.resolve(name)
