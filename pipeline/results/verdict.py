@@ -10,7 +10,7 @@ from typing import Any
 from stages.parameters.run import RunParams
 
 STANDSTILL = 0.97
-"""A loss above this share of ln(number of pseudo-labels), which is that of guessing, has learnt nothing yet."""
+"""A lowest loss above this share of ln(number of pseudo-labels), that of guessing, has taught the network nothing."""
 
 MEASURES = {"AMI": ("ami_labels", "ami"), "NMI": ("nmi_labels", "nmi"), "purity": ("purity", "purity")}
 """What is told of the groups: its name in summary.json, and the ending of the names of what it stands beside."""
@@ -51,7 +51,7 @@ def _numbers(summary: Mapping[str, Any]) -> str:
 def _wrong(summary: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong, by its name, the worst first."""
     found = {}
-    loss, ami = summary["loss"], summary["ami_labels"]
+    loss, ami = summary["loss_lowest"], summary["ami_labels"]
     if summary["collapsed"]:
         found["collapse"] = f"collapse: the largest cluster holds {summary['largest_share']:.0%} of the pictures"
     if loss is not None and loss > STANDSTILL * math.log(summary["labels"]) > 0:

@@ -119,4 +119,6 @@ def summary(
     first = trained[0] if trained and trained[0]["epoch"] == 1 else None
     beside = _named(UNTRAINED, first) | _named(PIXELS, baseline)
     ended = {key: trained[-1][key] if trained else None for key in ("loss", "labels")}
-    return sizes | {key: final[key] for key in (*own, "collapsed")} | beside | ended
+    # At the end of a schedule that falls to 0, a new top layer learns nothing, whatever the network had learnt before.
+    lowest = {"loss_lowest": min((row["loss"] for row in trained), default=None)}
+    return sizes | {key: final[key] for key in (*own, "collapsed")} | beside | ended | lowest

@@ -21,14 +21,14 @@ def test_a_run_of_its_own_first_epoch_has_an_untrained_network():
     assert (found["images"], found["epochs"], found["ami_labels"], found["purity"]) == (9, 3, 0.5, 0.6)
     assert (found["untrained_ami"], found["untrained_nmi"], found["untrained_knn"]) == (0.3, 0.4, None)
     assert (found["pixels_ami"], found["pixels_purity"], found["pixels_knn"]) == (0.1, 0.3, 0.25)
-    assert (found["loss"], found["labels"]) == (3.0, 7)
+    assert (found["loss"], found["loss_lowest"], found["labels"]) == (3.0, 1.0, 7)
 
 
 @pytest.mark.parametrize(("first", "last"), [(5, 6), (1, 0)])
 def test_a_branch_and_a_run_without_training_have_none(first, last):
     found = summary(rows(first, last), 9, BASELINE)
     assert {found[f"untrained_{name}"] for name in ("nmi", "ami", "purity", "knn")} == {None}
-    assert (found["loss"] is None) == (found["labels"] is None) == (last == 0)
+    assert (found["loss"] is None) == (found["loss_lowest"] is None) == (found["labels"] is None) == (last == 0)
 
 
 def test_the_table_has_k_means_on_pixels_in_every_row_or_in_none():

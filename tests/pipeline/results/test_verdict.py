@@ -29,10 +29,15 @@ GOOD = {
     "largest_share": 0.04,
     "collapsed": False,
     "loss": 2.31,
+    "loss_lowest": 2.3,
     "labels": 84,
 }
 UNLABELLED = GOOD | {key: None for key in GOOD if key.endswith(("nmi", "ami", "purity", "_labels"))}
-UNTRAINED = GOOD | {"loss": None, "labels": None} | {key: None for key in GOOD if key.startswith("untrained")}
+UNTRAINED = (
+    GOOD
+    | {"loss": None, "loss_lowest": None, "labels": None}
+    | {key: None for key in GOOD if key.startswith("untrained")}
+)
 
 
 def params(**values):
@@ -66,7 +71,7 @@ def test_a_run_without_epochs_has_no_loss_and_no_advice():
         "collapse: the largest cluster holds 94% of the pictures; "
         "the groups tell less of the labels than those of k-means on pixels"
     )
-    assert verdict(UNTRAINED | UNLABELLED | {"loss": None}, params(epochs=0)) == []
+    assert verdict(UNTRAINED | UNLABELLED | {"loss": None, "loss_lowest": None}, params(epochs=0)) == []
 
 
 def test_a_measure_that_an_earlier_version_did_not_make_is_a_dash():
@@ -76,7 +81,7 @@ def test_a_measure_that_an_earlier_version_did_not_make_is_a_dash():
 
 @pytest.mark.parametrize("share", [0.969, 0.971])
 def test_a_loss_near_that_of_guessing_is_a_standstill(share):
-    found = verdict(UNLABELLED | {"loss": share * math.log(84)}, params())
+    found = verdict(UNLABELLED | {"loss_lowest": share * math.log(84)}, params())
     assert len(found) == 1 + (share > 0.97)
     if share > 0.97:
         assert found[1].startswith("standstill: the network has not learnt its pseudo-labels: more epochs, `")
@@ -87,8 +92,13 @@ def test_a_loss_near_that_of_guessing_is_a_standstill(share):
         ]
 
 
+def test_a_schedule_that_has_fallen_to_nothing_is_no_standstill():
+    """Its last epochs' new top layers learn nothing: the loss rises to that of guessing again."""
+    assert len(verdict(UNLABELLED | {"loss": math.log(84), "loss_lowest": 2.6}, params())) == 1
+
+
 def test_advice_is_such_that_the_run_can_take_it():
-    still = UNLABELLED | {"loss": math.log(84)}
+    still = UNLABELLED | {"loss_lowest": math.log(84)}
     assert not any("cluster.k" in each for each in commands(verdict(still, params(cluster__method="labels"))[1]))
     cosine = params(train__schedule="cosine")
     assert commands(verdict(still, cosine)[1])[0].startswith("branch")
@@ -106,11 +116,11 @@ def test_advice_is_such_that_the_run_can_take_it():
 
 
 def test_one_label_is_no_standstill():
-    assert len(verdict(UNLABELLED | {"loss": 0.0, "labels": 1}, params())) == 1
+    assert len(verdict(UNLABELLED | {"loss": 0.0, "loss_lowest": 0.0, "labels": 1}, params())) == 1
 
 
 def test_a_collapse_is_named_first_and_asks_for_a_lower_rate():
-    _, line = verdict(GOOD | {"collapsed": True, "largest_share": 0.94, "loss": 5.0}, params())
+    _, line = verdict(GOOD | {"collapsed": True, "largest_share": 0.94, "loss_lowest": 5.0}, params())
     assert line == (
         "collapse: the largest cluster holds 94% of the pictures; standstill: the network has not learnt its "
         "pseudo-labels: lower train.lr, `python -m pipeline branch --from demo@0 --run NAME --set train.lr=0.01`"
@@ -131,7 +141,7 @@ def test_groups_below_what_costs_no_training_are_told_by_ami_alone(name, words):
 
 
 def test_every_command_that_is_advised_can_be_parsed():
-    cases = [{"loss": 9.0}, {"collapsed": True}, {"pixels_ami": 0.9}]
+    cases = [{"loss_lowest": 9.0}, {"collapsed": True}, {"pixels_ami": 0.9}]
     told = [command for case in cases for command in commands(verdict(GOOD | case, params())[1])]
     assert len(told) == 6
     for command in told:
