@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pipeline.results.verdict import longer
 from stages.dag.folders import run_folder
 from stages.dag.names import TIMINGS
 from stages.dag.nodes import Node
@@ -37,22 +38,17 @@ def further(root: Path, params: RunParams) -> str | None:
     """The command that trains a finished run for as long again, and how long that takes.
 
     None for a run of 0 epochs, or one that was computed elsewhere.
-
-    A cosine schedule has ended, so that the run goes on in a branch, whose schedule is twice as long.
     """
     trained = params.epochs - params.start
     timings = root / run_folder(params.run) / TIMINGS
     if trained < 1 or not timings.exists():
         return None
-    longer = params.epochs + trained
     with open(timings, newline="", encoding="utf-8") as file:
         # The last time of each stage: one that was run again took no longer for it.
         seconds = {(row["epoch"], row["stage"]): float(row["seconds"]) for row in csv.DictReader(file)}
-    spent = sum(value for (epoch, _), value in seconds.items() if epoch.isdecimal() and int(epoch) > params.start)
-    command = f"python -m pipeline run --run {params.run} --epochs {longer}"
-    if params.train.schedule == "cosine":
-        command = (
-            f"python -m pipeline branch --from {params.run}@{params.epochs} --run NAME --epochs {longer} "
-            f"--set train.horizon={longer}"
-        )
-    return f"{plural(trained, 'epoch')} more, about {duration(spent)}: `{command}`"
+    spent = sum(
+        value
+        for (epoch, _), value in seconds.items()
+        if epoch.isdecimal() and params.start < int(epoch) <= params.epochs
+    )
+    return f"{plural(trained, 'epoch')} more, about {duration(spent)}: `{longer(params)}`"

@@ -46,8 +46,7 @@ PHOTOGRAPHS: dict[str, Any] = {
     "extract": {"view": "whole"},
     "cluster": {"spherical": True},
     "train": {
-        "lr": 0.08,
-        "top_lr": 0.05,
+        "lr": 0.05,
         "momentum": 0.9,
         "top_momentum": 0.9,
         "nesterov": True,
@@ -61,13 +60,16 @@ PHOTOGRAPHS: dict[str, Any] = {
 """What learns on thousands of photographs, where the paper's recipe learns nothing: docs/recipes.md."""
 
 MOST_PHOTOGRAPHS = 50_000
-"""Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on up to 10,000."""
+"""Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on thousands."""
+
+PHOTOGRAPH_SIZE = 96
+"""Short side in pixels that they are packed at, at most: crops of .3 of the area are then of about 53 pixels."""
 
 LOOKS = 324_000
-"""Crops that `PHOTOGRAPHS` trains on in all."""
+"""Crops that `PHOTOGRAPHS` trains on in all, between about 300 pictures and 8,000."""
 
 LOOKS_PER_CLUSTERING = 6_000
-"""Crops between two clusterings, at least; and four passes over the pictures."""
+"""Crops between two clusterings, at least: four passes over the pictures, and at most 20."""
 
 PRESETS = ("fit", "paper")
 
@@ -125,7 +127,9 @@ def fit_values(
     Args:
         start: the network of the weights that it begins with.
     """
-    size = min(max(looked.short, 72), 256 if device != "cpu" else 96)
+    size = min(max(looked.short, 72), 256 if device != "cpu" else 128)
+    if looked.count <= MOST_PHOTOGRAPHS:
+        size = min(size, PHOTOGRAPH_SIZE)
     if start is not None:
         # Whatever the device: a network sees best what it was trained on. 256 for 224, as in the paper.
         size = round(start.input * 8 / 7)
@@ -162,13 +166,13 @@ def run_values(count: int, size: int, preset: str, device: str, start: ModelPara
 def _sized(count: int, dim: int, batch: int) -> dict[str, Any]:
     """Sections that follow from the number of pictures.
 
-    k is one that a person would browse, 2 sqrt(N), until N to the power .71 exceeds it: that gives the paper's 10,000
-    at ImageNet's 1.28 million.
+    k is one that a person would browse, 2 sqrt(N), up to `MOST_PHOTOGRAPHS`; beyond, it grows as N to the power .71,
+    which gives the paper's 10,000 at ImageNet's 1.28 million.
 
     Args:
         dim, batch: whitened dimensions and pictures a step, where the pictures are enough for them.
     """
-    k = max(2 * math.sqrt(count), 10_000 * (count / 1_281_167) ** 0.71 if count > MOST_PHOTOGRAPHS else 0)
+    k = 2 * math.sqrt(count) if count <= MOST_PHOTOGRAPHS else 10_000 * (count / 1_281_167) ** 0.71
     return {
         "whiten": {"dim": max(1, min(dim, count // 2))},
         "cluster": {"k": max(2, min(_rounded(k), count // 4, 10_000))},
@@ -178,7 +182,7 @@ def _sized(count: int, dim: int, batch: int) -> dict[str, Any]:
 
 def _photographs(count: int, device: str) -> dict[str, Any]:
     """`PHOTOGRAPHS`, as long as these pictures need it."""
-    passes = min(20, max(4, round(LOOKS_PER_CLUSTERING / count)))
+    passes = min(20, max(4, math.ceil(LOOKS_PER_CLUSTERING / count)))
     epochs = min(54, max(10, round(LOOKS / (passes * count))))
     cpu = device == "cpu"
     sized = _sized(count, 64, 128)

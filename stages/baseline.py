@@ -40,19 +40,24 @@ BLOCK_ROWS = 1024
 def baseline(job: Job[BaselineKeys]) -> None:
     images = job.packed()
     found: dict[str, Any] = {"clusters": None, **dict.fromkeys(TO_LABELS)}
-    if (images.label >= 0).any():
-        try:
-            found = _measured(job, images)
-        except ValueError as error:
-            # The groups may still differ: a run is not lost for what it is compared with.
-            job.say(f"no k-means on pixels, at {SIDE} × {SIDE} {error}")
+    pca = _fitted(job, images) if (images.label >= 0).any() else None
+    if pca is not None:
+        found = _measured(job, images, pca)
     write_json(job.output("baseline"), found)
     job.images = len(images)
 
 
-def _measured(job: Job[BaselineKeys], images: PackedImages) -> dict[str, Any]:
+def _fitted(job: Job[BaselineKeys], images: PackedImages) -> PCAWhitening | None:
     blocks = job.progress(_pixels(images, job.workers), len(images), len)
-    pca = PCAWhitening.fit(blocks, DIM, scale=False)
+    try:
+        return PCAWhitening.fit(blocks, DIM, scale=False)
+    except ValueError as error:
+        # The groups may still differ: a run is not lost for what it is compared with.
+        job.say(f"no k-means on pixels, at {SIDE} × {SIDE} {error}")
+        return None
+
+
+def _measured(job: Job[BaselineKeys], images: PackedImages, pca: PCAWhitening) -> dict[str, Any]:
     # The pictures are squashed a second time: all of them are 3 kB each, and may be millions.
     rows = np.concatenate([pca.project(block) for block in _pixels(images, job.workers)])
     params = job.params.cluster

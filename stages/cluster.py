@@ -80,7 +80,7 @@ def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArra
         seed=int(job.rng.integers(2**31)),
         rng=job.rng,
         gpu=gpu_number(job.params.device),
-        spherical=bool(params.spherical),
+        spherical=params.spherical,
     )
 
 

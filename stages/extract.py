@@ -1,4 +1,4 @@
-"""Features of the central crop of every image, by the network of the epoch before (sections 3.2 and 3.4).
+"""Features of every image, of its central crop in the paper, by the network of the epoch before (3.2 and 3.4).
 
 reads   pack.json (pixels.zarr), checkpoint.pt of the epoch before
 writes  features.zarr   (N, d) float32 or float16, row i = image i; the last hidden layer before its ReLU

@@ -6,6 +6,7 @@ writes  trained/checkpoint.pt   network and optimizer
 """
 
 import math
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -91,16 +92,16 @@ def train(job: Job[TrainKeys]) -> None:
     rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
     loaded = prefetch(load_batch, steps[done:], job.workers)
     todo = job.progress(loaded, sum(b - a for a, b in steps[done:]), lambda batch: len(batch[1]))
-    for i, (pictures, targets) in enumerate(todo, start=done):
-        recolour = None if colours is None else partial(recoloured, colours=colours[slice(*steps[i])])
-        loss, right = train_step(learner, pictures, targets, rates[i], params.precision, recolour, settings.top_lr)
-        losses.append(loss)
-        correct.append(right)
-        if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
-            losses, correct = _looked_at(losses, correct, job.epoch, rates)
-            points.offer(partial(_state, learner, losses, correct))
+    with closing(learner.shards):
+        for i, (pictures, targets) in enumerate(todo, start=done):
+            recolour = None if colours is None else partial(recoloured, colours=colours[slice(*steps[i])])
+            loss, right = train_step(learner, pictures, targets, rates[i], params.precision, recolour, settings.top_lr)
+            losses.append(loss)
+            correct.append(right)
+            if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
+                losses, correct = _looked_at(losses, correct, job.epoch, rates)
+                points.offer(partial(_state, learner, losses, correct))
 
-    learner.shards.close()
     folder = job.output("trained")
     make_folder(folder)
     frame = pd.DataFrame(

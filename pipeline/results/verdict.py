@@ -34,7 +34,8 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     parts = []
     if summary["loss"] is not None:
         labels = summary["labels"]
-        parts.append(f"loss {summary['loss']:.3f} of ln {labels} = {math.log(labels):.3f}")
+        chance = "" if labels is None else f" of ln {labels} = {math.log(labels):.3f}"
+        parts.append(f"loss {summary['loss']:.3f}{chance}")
     measured = {word: names for word, names in MEASURES.items() if summary[names[0]] is not None}
     if measured:
         groups = ", ".join(f"{word} {summary[own]:.3f}" for word, (own, _) in measured.items())
@@ -51,10 +52,10 @@ def _numbers(summary: Mapping[str, Any]) -> str:
 def _wrong(summary: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong, by its name, the worst first."""
     found = {}
-    loss, ami = summary["loss_lowest"], summary["ami_labels"]
+    loss, ami = summary["loss_to_chance"], summary["ami_labels"]
     if summary["collapsed"]:
         found["collapse"] = f"collapse: the largest cluster holds {summary['largest_share']:.0%} of the pictures"
-    if loss is not None and loss > STANDSTILL * math.log(summary["labels"]) > 0:
+    if loss is not None and loss > STANDSTILL:
         found["standstill"] = "standstill: the network has not learnt its pseudo-labels"
     # AMI alone decides: NMI and purity grow with the number of clusters.
     for words, name in (("the network before training", "untrained_ami"), ("k-means on pixels", "pixels_ami")):
@@ -63,18 +64,35 @@ def _wrong(summary: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def longer(params: RunParams) -> str:
+    """The command that trains a finished run for as long again: in a branch where its schedule would end before."""
+    epochs = params.epochs + (params.epochs - params.start)
+    if _goes_on(params):
+        return f"python -m pipeline run --run {params.run} --epochs {epochs}"
+    source = f"--from {params.run}@{params.epochs} --run NAME"
+    return f"python -m pipeline branch {source} --epochs {epochs} --set train.horizon={epochs}"
+
+
+def _goes_on(params: RunParams) -> bool:
+    """Whether as many epochs again fit into the schedule."""
+    horizon = params.train.horizon
+    return horizon is None or horizon >= params.epochs + (params.epochs - params.start)
+
+
 def _advice(finding: str, params: RunParams) -> str:
     branch = f"`python -m pipeline branch --from {params.run}@{params.start} --run NAME --set"
     lr = params.train.lr
     if finding == "collapse":
         return f": lower train.lr, {branch} train.lr={lr / 2:g}`"
     words = []
-    # A cosine schedule has come to its end.
-    if params.train.schedule == "constant":
-        longer = params.epochs + (params.epochs - params.start)
-        words.append(f"more epochs, `python -m pipeline run --run {params.run} --epochs {longer}`")
+    if _goes_on(params):
+        words.append(f"more epochs, `{longer(params)}`")
     if finding == "standstill":
-        words.append(f"a higher train.lr, {branch} train.lr={lr * 2:g}`")
+        # What the top layer has time for: it begins anew with each clustering.
+        if params.train.top_momentum == 0:
+            words.append(f"momentum for the top layer, {branch} train.top_momentum=0.9`")
+        else:
+            words.append(f"more passes between two clusterings, {branch} train.passes={params.train.passes * 2:g}`")
         if params.cluster.k is not None and params.cluster.k > 2:
             words.append(f"fewer clusters, {branch} cluster.k={params.cluster.k // 2}`")
     elif params.init.weights is None:

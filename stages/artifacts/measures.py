@@ -5,6 +5,7 @@ clustering.json holds those of the clustering, and what has more than one number
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,8 @@ def summary(
 ) -> dict[str, Any]:
     """What two runs are compared by: sizes, the measures of the finished network, and the loss that it ended with.
 
-    Beside them those of the network before training, where the run begins with epoch 1, and of k-means on pixels.
+    Beside them those of the network before training, where the run begins with epoch 1, and of k-means on pixels; and
+    the lowest loss as a share of that of guessing, ln(labels).
 
     Args:
         rows: of the epochs, the last of final/.
@@ -118,7 +120,13 @@ def summary(
     # A branch begins later, with a network that is trained already.
     first = trained[0] if trained and trained[0]["epoch"] == 1 else None
     beside = _named(UNTRAINED, first) | _named(PIXELS, baseline)
-    ended = {key: trained[-1][key] if trained else None for key in ("loss", "labels")}
-    # At the end of a schedule that falls to 0, a new top layer learns nothing, whatever the network had learnt before.
-    lowest = {"loss_lowest": min((row["loss"] for row in trained), default=None)}
-    return sizes | {key: final[key] for key in (*own, "collapsed")} | beside | ended | lowest
+    labels, shares = None, list[float]()
+    for row in trained:
+        # An epoch without a clustering has the pseudo-labels of an earlier one.
+        labels = row["labels"] or labels
+        if labels is not None and labels > 1:
+            shares.append(row["loss"] / math.log(labels))
+    # Not the last: where a schedule falls to 0, a new top layer learns nothing, whatever the network had learnt before.
+    lowest = min(shares, default=None)
+    ended = {"loss": trained[-1]["loss"] if trained else None, "labels": labels, "loss_to_chance": lowest}
+    return sizes | {key: final[key] for key in (*own, "collapsed")} | beside | ended

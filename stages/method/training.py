@@ -57,7 +57,7 @@ def new_learner(
     """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
 
     The top layer is new in each epoch because cluster numbers mean nothing from one clustering to the next. Its SGD
-    has the same step size and weight decay.
+    has the same weight decay.
 
     Args:
         labels: number of pseudo-labels.
@@ -98,7 +98,7 @@ def train_step(
     Args:
         pictures: (B, H, W, 3) uint8.
         labels: (B,) pseudo-labels.
-        lr: step size of SGD.
+        lr: step size of the backbone's SGD.
         precision: of the arithmetic; `float32`, `tf32` or `bf16`.
         change: from the batch as (B, 3, H, W) uint8 on the device to what the network sees, alike.
         top_lr: step size of the top layer's SGD; None: `lr`.

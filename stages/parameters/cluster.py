@@ -31,8 +31,8 @@ class ClusteringParams(Section):
     """Clusters of k-means (10,000 for ImageNet in the paper)."""
     iterations: Annotated[Int, Field(ge=1)] | None
     """Of k-means, at most (20 in the released code)."""
-    spherical: Bool | None = False
-    """Whether centroids have unit length, so that k-means goes by the cosine; null under another method."""
+    spherical: Bool = False
+    """Whether centroids have unit length, so that k-means goes by the cosine; false under another method."""
     pic: PICParams
 
 

@@ -1,4 +1,4 @@
-"""The section `extract`: features of the central crops (section 3.2)."""
+"""The section `extract`: features of one view of each picture (section 3.2)."""
 
 from __future__ import annotations
 

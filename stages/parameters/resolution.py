@@ -84,7 +84,7 @@ def _relevant(values: dict[str, Any]) -> dict[str, Any]:
         method, pic = cluster.get("method"), cluster.get("pic")
         absent: dict[str, Any] = {}
         if method in ("pic", "labels"):
-            absent |= {"k": None, "iterations": None, "spherical": None}
+            absent |= {"k": None, "iterations": None, "spherical": False}
         if method in ("kmeans", "labels"):
             absent["pic"] = dict(pic if isinstance(pic, Mapping) else {}) | dict.fromkeys(PICParams.model_fields)
         values = values | {"cluster": dict(cluster) | absent}

@@ -1,5 +1,7 @@
 """stages/artifacts/measures.py: what a summary says of runs that begin or end otherwise."""
 
+import math
+
 import pytest
 
 from stages.artifacts.measures import CLUSTERING, TRAINING, epoch_row, history_table, summary
@@ -21,14 +23,15 @@ def test_a_run_of_its_own_first_epoch_has_an_untrained_network():
     assert (found["images"], found["epochs"], found["ami_labels"], found["purity"]) == (9, 3, 0.5, 0.6)
     assert (found["untrained_ami"], found["untrained_nmi"], found["untrained_knn"]) == (0.3, 0.4, None)
     assert (found["pixels_ami"], found["pixels_purity"], found["pixels_knn"]) == (0.1, 0.3, 0.25)
-    assert (found["loss"], found["loss_lowest"], found["labels"]) == (3.0, 1.0, 7)
+    assert (found["loss"], found["labels"]) == (3.0, 7)
+    assert found["loss_to_chance"] == pytest.approx(min(1 / math.log(5), 2 / math.log(6), 3 / math.log(7)))
 
 
 @pytest.mark.parametrize(("first", "last"), [(5, 6), (1, 0)])
 def test_a_branch_and_a_run_without_training_have_none(first, last):
     found = summary(rows(first, last), 9, BASELINE)
     assert {found[f"untrained_{name}"] for name in ("nmi", "ami", "purity", "knn")} == {None}
-    assert (found["loss"] is None) == (found["loss_lowest"] is None) == (found["labels"] is None) == (last == 0)
+    assert (found["loss"] is None) == (found["loss_to_chance"] is None) == (found["labels"] is None) == (last == 0)
 
 
 def test_the_table_has_k_means_on_pixels_in_every_row_or_in_none():
@@ -37,3 +40,14 @@ def test_the_table_has_k_means_on_pixels_in_every_row_or_in_none():
     assert table["ami_labels"].tolist() == [0.3, 0.3, 0.5]
     assert history_table(rows(1, 2))["pixels_ami"].isna().all()
     assert list(history_table([]).columns) == list(table.columns)
+
+
+def test_an_epoch_without_a_clustering_has_the_labels_of_an_earlier_one():
+    found = rows(1, 3)
+    found[2]["labels"] = None
+    found[0]["loss"] = 9.0
+    told = summary(found, 9, BASELINE)
+    assert told["labels"] == 6
+    assert told["loss_to_chance"] == pytest.approx(2 / math.log(6))
+    found[1]["labels"] = found[0]["labels"] = 1
+    assert summary(found, 9, BASELINE)["loss_to_chance"] is None

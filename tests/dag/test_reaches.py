@@ -17,7 +17,7 @@ from pipeline.recording.recorder import Recorder
 from stages.dag.declared import declared, of_runs
 from stages.dag.graph import keys_of
 from stages.dag.revisions import revised_stages, revision_of, revisions
-from stages.parameters.differences import as_values
+from stages.parameters.differences import as_values, unrecorded
 from stages.parameters.keys import flat, lookup, pick
 from stages.parameters.resolution import known_keys, resolve_run
 
@@ -287,3 +287,11 @@ def test_a_stage_is_handed_the_parameters_that_it_declares_and_no_others(finishe
         own = [key for key in keys_of(name) if not key.startswith("revision.")]
         assert sorted(flat(picked)) == sorted([*own, *stage.untracked])
         assert {key: lookup(picked, key) for key in own} == {key: lookup(as_values(params), key) for key in own}
+
+
+@pytest.mark.parametrize("method", ["kmeans", "pic", "labels"])
+def test_a_record_from_before_a_key_was_known_stays_true(finished, method):
+    """By what the keys resolve to under each method: one that came later has its default."""
+    values = as_values(resolve_run(changed(content_of(finished.root), "cluster.method", method), "demo", revisions()))
+    later = ["cluster.spherical", "whiten.scale", "extract.view", "train.shards", "train.input", "train.augment.hue"]
+    assert unrecorded(later, [], values) == []

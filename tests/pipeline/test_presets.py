@@ -55,6 +55,7 @@ def test_thousands_of_photographs_get_what_was_tried_on_them_and_more_the_papers
     assert (large.model.architecture, large.model.sobel, large.cluster.spherical) == ("alexnet", True, False)
     assert large.model.width == (0.25 if device == "cpu" else 1)
     assert (large.train.schedule, large.train.shards) == ("constant", 1)
+    assert (small.dataset.size, large.dataset.size) == (96, 128 if device == "cpu" else 200)
 
 
 def test_bf16_is_chosen_where_the_processor_has_units_for_it(tmp_path, monkeypatch):
@@ -71,11 +72,13 @@ def test_as_many_crops_are_trained_on_whatever_the_folder(tmp_path):
         params = fitted(listing_of(count, tmp_path / "a.png", (300, 200)))
         assert 0.9 < params.epochs * params.train.passes * count / presets.LOOKS < 1.1, count
     small = fitted(listing_of(50, tmp_path / "a.png", (300, 200)))
-    assert small.epochs * small.train.passes <= 54 * 20
+    assert small.epochs * small.train.passes * 50 == 54 * 20 * 50 < presets.LOOKS / 5
+    large = fitted(listing_of(30_000, tmp_path / "a.png", (300, 200)))
+    assert (large.epochs, large.train.passes) == (10, 4)
 
 
 def test_clusters_are_few_enough_to_browse_until_the_papers_are_fewer(tmp_path):
-    """2 sqrt(N); then N to the power .71, which gives the paper's 10,000 at ImageNet's 1,281,167."""
+    """2 sqrt(N) up to 50,000; beyond, N to the power .71, which gives the paper's 10,000 at ImageNet's 1,281,167."""
     counts = (200, 1_500, 3_000, 10_000, 200_000, 1_281_167)
     found = [fitted(listing_of(n, tmp_path / "a.png", (64, 64))).cluster.k for n in counts]
     assert found == [28, 77, 110, 200, 2_700, 10_000]

@@ -29,13 +29,13 @@ GOOD = {
     "largest_share": 0.04,
     "collapsed": False,
     "loss": 2.31,
-    "loss_lowest": 2.3,
+    "loss_to_chance": 0.52,
     "labels": 84,
 }
 UNLABELLED = GOOD | {key: None for key in GOOD if key.endswith(("nmi", "ami", "purity", "_labels"))}
 UNTRAINED = (
     GOOD
-    | {"loss": None, "loss_lowest": None, "labels": None}
+    | {"loss": None, "loss_to_chance": None, "labels": None}
     | {key: None for key in GOOD if key.startswith("untrained")}
 )
 
@@ -58,6 +58,10 @@ def test_a_run_that_has_learnt_is_one_line_of_numbers():
     ]
 
 
+def test_epochs_whose_labels_are_unknown_have_no_loss_of_guessing():
+    assert verdict(UNLABELLED | {"labels": None}, params()) == ["loss 2.310"]
+
+
 def test_without_labels_it_speaks_of_loss_alone():
     assert verdict(UNLABELLED, params()) == ["loss 2.310 of ln 84 = 4.431"]
 
@@ -71,7 +75,7 @@ def test_a_run_without_epochs_has_no_loss_and_no_advice():
         "collapse: the largest cluster holds 94% of the pictures; "
         "the groups tell less of the labels than those of k-means on pixels"
     )
-    assert verdict(UNTRAINED | UNLABELLED | {"loss": None, "loss_lowest": None}, params(epochs=0)) == []
+    assert verdict(UNTRAINED | UNLABELLED | {"loss": None, "loss_to_chance": None}, params(epochs=0)) == []
 
 
 def test_a_measure_that_an_earlier_version_did_not_make_is_a_dash():
@@ -81,25 +85,26 @@ def test_a_measure_that_an_earlier_version_did_not_make_is_a_dash():
 
 @pytest.mark.parametrize("share", [0.969, 0.971])
 def test_a_loss_near_that_of_guessing_is_a_standstill(share):
-    found = verdict(UNLABELLED | {"loss_lowest": share * math.log(84)}, params())
+    found = verdict(UNLABELLED | {"loss_to_chance": share}, params())
     assert len(found) == 1 + (share > 0.97)
     if share > 0.97:
         assert found[1].startswith("standstill: the network has not learnt its pseudo-labels: more epochs, `")
         assert commands(found[1]) == [
             "run --run demo --epochs 16",
-            "branch --from demo@0 --run NAME --set train.lr=0.04",
+            "branch --from demo@0 --run NAME --set train.top_momentum=0.9",
             "branch --from demo@0 --run NAME --set cluster.k=25",
         ]
 
 
 def test_a_schedule_that_has_fallen_to_nothing_is_no_standstill():
     """Its last epochs' new top layers learn nothing: the loss rises to that of guessing again."""
-    assert len(verdict(UNLABELLED | {"loss": math.log(84), "loss_lowest": 2.6}, params())) == 1
+    assert len(verdict(UNLABELLED | {"loss": math.log(84), "loss_to_chance": 0.6}, params())) == 1
 
 
 def test_advice_is_such_that_the_run_can_take_it():
-    still = UNLABELLED | {"loss_lowest": math.log(84)}
+    still = UNLABELLED | {"loss_to_chance": 1.0}
     assert not any("cluster.k" in each for each in commands(verdict(still, params(cluster__method="labels"))[1]))
+    assert "train.passes=4" in verdict(still, params(train__top_momentum=0.9))[1]
     cosine = params(train__schedule="cosine")
     assert commands(verdict(still, cosine)[1])[0].startswith("branch")
     branched = params(branch="other@3")
@@ -116,11 +121,11 @@ def test_advice_is_such_that_the_run_can_take_it():
 
 
 def test_one_label_is_no_standstill():
-    assert len(verdict(UNLABELLED | {"loss": 0.0, "loss_lowest": 0.0, "labels": 1}, params())) == 1
+    assert len(verdict(UNLABELLED | {"loss": 0.0, "loss_to_chance": None, "labels": 1}, params())) == 1
 
 
 def test_a_collapse_is_named_first_and_asks_for_a_lower_rate():
-    _, line = verdict(GOOD | {"collapsed": True, "largest_share": 0.94, "loss_lowest": 5.0}, params())
+    _, line = verdict(GOOD | {"collapsed": True, "largest_share": 0.94, "loss_to_chance": 1.2}, params())
     assert line == (
         "collapse: the largest cluster holds 94% of the pictures; standstill: the network has not learnt its "
         "pseudo-labels: lower train.lr, `python -m pipeline branch --from demo@0 --run NAME --set train.lr=0.01`"
@@ -141,7 +146,7 @@ def test_groups_below_what_costs_no_training_are_told_by_ami_alone(name, words):
 
 
 def test_every_command_that_is_advised_can_be_parsed():
-    cases = [{"loss_lowest": 9.0}, {"collapsed": True}, {"pixels_ami": 0.9}]
+    cases = [{"loss_to_chance": 2.0}, {"collapsed": True}, {"pixels_ami": 0.9}]
     told = [command for case in cases for command in commands(verdict(GOOD | case, params())[1])]
     assert len(told) == 6
     for command in told:
