@@ -55,7 +55,7 @@ def test_thousands_of_photographs_get_what_was_tried_on_them_and_more_the_papers
     assert (large.model.architecture, large.model.sobel, large.cluster.spherical) == ("alexnet", True, False)
     assert large.model.width == (0.25 if device == "cpu" else 1)
     assert (large.train.schedule, large.train.shards) == ("constant", 1)
-    assert (small.dataset.size, large.dataset.size) == (96, 128 if device == "cpu" else 200)
+    assert (small.dataset.size, large.dataset.size) == (128, 128 if device == "cpu" else 200)
 
 
 def test_bf16_is_chosen_where_the_processor_has_units_for_it(tmp_path, monkeypatch):
