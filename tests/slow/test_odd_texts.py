@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 def test_a_run_named_no_on_a_folder_with_a_colon(finished_copy, tmp_path):
     folder = tmp_path / "shoot 12:30"
     shutil.copytree(finished_copy.path("data/images/demo/pictures"), folder)
-    sets = ["--set", "model.width=0.0625", "--set", "train.passes=1"]
+    sets = ["--set", "model.width=0.0625", "--set", "whiten.dim=16", "--set", "train.passes=1"]
     ended = finished_copy.pipeline("run", "--run", "no", "--images", folder, "--epochs", "1", *sets)
     assert ended.returncode == 0, ended.stderr
     for words in (["dvc", "status"], ["dvc", "repro", "data/runs/no/dvc.yaml"]):
