@@ -15,7 +15,14 @@ from stages.parameters.model import ModelParams
 
 def build(model: ModelParams, dropout: float = 0.5, top_dropout: float = 0.0) -> Backbone:
     """The backbone that `model` describes; `restore` or `initialise` sets its weights."""
-    return Backbone(**model.model_dump(), dropout=dropout, top_dropout=top_dropout)
+    return Backbone(
+        model.architecture,
+        sobel=model.sobel,
+        input=model.input,
+        width=model.width,
+        dropout=dropout,
+        top_dropout=top_dropout,
+    )
 
 
 def load(path: Path) -> dict[str, Any]:
