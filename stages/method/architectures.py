@@ -247,13 +247,6 @@ def _vgg16() -> PlainNetwork:
     return PlainNetwork(tuple(layers), hidden=4096, drops_first=False, counts_blocks=True)
 
 
-def _convnet4() -> PlainNetwork:
-    layers: list[Layer] = []
-    for filters in (32, 64, 96, 128):
-        layers += [Convolution(filters, 3, padding=1), Pool(2, 2)]
-    return PlainNetwork(tuple(layers), hidden=512, drops_first=True)
-
-
 _STEM = (Convolution(64, 7, stride=2, padding=3, bias=False), Pool(3, 2, padding=1))
 _SMALL_STEM = (Convolution(64, 5, stride=2, padding=2, bias=False), Pool(3, 2, padding=1))
 _CIFAR_STEM = (Convolution(64, 3, padding=1, bias=False),)
@@ -277,7 +270,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vgg16": _vgg16(),
     "resnet18": ResidualNetwork(_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=32),
     "resnet50": ResidualNetwork(_STEM, BOTTLENECK, (3, 4, 6, 3), _PLANES, least_input=32),
-    "convnet4": _convnet4(),
     "resnet10": ResidualNetwork(_SMALL_STEM, BASIC, (1, 1, 1, 1), _PLANES, least_input=32),
     "resnet10-cifar": ResidualNetwork(_CIFAR_STEM, BASIC, (1, 1, 1, 1), _PLANES, least_input=8),
     "resnet18-cifar": ResidualNetwork(_CIFAR_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=8),
@@ -285,5 +277,5 @@ ARCHITECTURES: dict[str, Architecture] = {
 """By the name that `model.architecture` gives: AlexNet and VGG-16 with batch normalisation (section 3.4), and the
 18-layer and 50-layer networks of He et al. (2016), table 1.
 
-For small pictures: `convnet4` has the form of the paper's in four convolutions, from 16 pixels; `resnet10` has a block
+For small pictures: `resnet10` has a block
 a group and a smaller first filter; `-cifar` keeps every pixel before the first block, from 8 pixels."""

@@ -34,7 +34,6 @@ _NETWORKS = {
     "vgg16": "VGG-16",
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
-    "convnet4": "ConvNet-4",
     "resnet10": "ResNet-10",
     "resnet10-cifar": "ResNet-10 (CIFAR stem)",
     "resnet18-cifar": "ResNet-18 (CIFAR stem)",

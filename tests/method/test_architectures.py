@@ -11,7 +11,7 @@ from torch import nn
 from stages.method.architectures import ARCHITECTURES
 from stages.method.networks import Backbone, trainable
 
-PLAIN = ("alexnet", "vgg16", "convnet4")
+PLAIN = ("alexnet", "vgg16")
 
 each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 sobel_or_colours = pytest.mark.parametrize("sobel", [True, False])
@@ -91,7 +91,6 @@ def test_features_are_as_many_as_the_network_returns(architecture, width):
         ("resnet18", 0.01, 16),
         ("resnet50", 0.01, 64),
         ("alexnet", 0.0001, 1),
-        ("convnet4", 1.0, 512),
         ("resnet10", 0.5, 256),
         ("resnet18-cifar", 0.25, 128),
     ],
@@ -107,7 +106,6 @@ def test_the_least_inputs():
         "vgg16": 32,
         "resnet18": 32,
         "resnet50": 32,
-        "convnet4": 16,
         "resnet10": 32,
         "resnet10-cifar": 8,
         "resnet18-cifar": 8,

@@ -68,7 +68,7 @@ def test_network_and_pictures_are_those_of_the_weights_whatever_the_device(proje
     assert (params.dataset.size, params.whiten.dim) == (128, 64)
     assert params.init.weights == str(narrow) and params.init.sha256 == sha256(narrow)
     # 20 (300 / 200) ** .71, as without weights.
-    assert params.cluster.k == 27
+    assert params.cluster.k == 35
     assert f"run mine: begins with {narrow}: alexnet of Sobel filters, input 112" in prepared.lines[1]
     prepared.settings.save()
     run = content_of(project.root)["runs"]["mine"]
