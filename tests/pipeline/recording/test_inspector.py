@@ -35,7 +35,7 @@ def test_an_edited_parameter_makes_its_stage_stale_and_what_follows(finished_cop
     states = all_states(finished_copy.root)
     done = {name for name, state in states.items() if state == "done"}
     first = {f"{RUN}/epochs/0001:{stage}" for stage in ("extract", "whiten", "cluster", "pseudolabel")}
-    assert done == first | {f"{RUN}:init", "data/images/demo:generate", "data/images/demo:pack"}
+    assert done == first | {f"{RUN}:init", f"{RUN}:baseline", "data/images/demo:generate", "data/images/demo:pack"}
     assert set(states.values()) == {"done", "stale"}
 
 
