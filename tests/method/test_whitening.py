@@ -4,16 +4,9 @@ import faiss
 import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
+from whitening_helpers import blocks, features, unit, up_to_sign
 
 from stages.method.whitening import PCAWhitening
-
-
-def features(n=600, d=40, seed=0):
-    """Correlated features with a mean far from zero and eigenvalues over two orders of magnitude."""
-    rng = np.random.default_rng(seed)
-    mix = rng.standard_normal((d, d)) * np.geomspace(1, 0.1, d)
-    return (rng.standard_normal((n, d)) @ mix + rng.uniform(-20, 20, d)).astype(np.float32)
 
 
 def whitened(rows, dim):
@@ -21,14 +14,6 @@ def whitened(rows, dim):
     centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
     _, singular, axes = np.linalg.svd(centred, full_matrices=False)
     return centred @ axes[:dim].T / (singular[:dim] / np.sqrt(len(rows)))
-
-
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def up_to_sign(a, b):
-    return a * np.sign((a * b).sum(0))
 
 
 def spectrum(n, d, power, offset=1.0):
@@ -44,10 +29,6 @@ def assert_same_inner_products(ours, expected, most=1e-6):
     np.testing.assert_allclose(wide @ wide.T, expected @ expected.T, rtol=0, atol=most)
 
 
-def blocks(rows, size):
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
 @pytest.mark.parametrize("dim", [12, 40])
 def test_the_whitened_features_have_identity_covariance(dim):
     rows = features()
@@ -55,17 +36,6 @@ def test_the_whitened_features_have_identity_covariance(dim):
     white = (rows.astype(np.float64) - pca.mean) @ pca.components
     np.testing.assert_allclose(white.mean(0), 0, atol=1e-8)
     np.testing.assert_allclose(np.cov(white.T, bias=True), np.eye(dim), atol=1e-8)
-
-
-@pytest.mark.parametrize(("n", "dim"), [(600, 12), (600, 40), (20, 12), (20, 40)])
-def test_a_projection_is_scikit_learns_pca_up_to_sign(n, dim):
-    rows = features(n)
-    found = PCAWhitening.fit(blocks(rows, 100), dim, scale=False).project(rows)
-    # Of 20 rows around their mean the last component is rounding.
-    rank = min(dim, n - 1, rows.shape[1])
-    assert (found.shape, found.dtype) == ((n, rank), np.float32)
-    expected = PCA(rank, svd_solver="full").fit_transform(rows.astype(np.float64))
-    np.testing.assert_allclose(up_to_sign(found, expected), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("dim", [12, 40])
@@ -298,14 +268,3 @@ def test_float16_features_are_summed_in_more_than_float16():
     half = PCAWhitening.fit(blocks(rows, 100), 16)
     full = PCAWhitening.fit(blocks(rows.astype(np.float32), 100), 16)
     np.testing.assert_array_equal(half.apply(rows), full.apply(rows.astype(np.float32)))
-
-
-def test_without_scaling_the_variances_stay():
-    rows = features()
-    pca = PCAWhitening.fit([rows], 12, scale=False)
-    centred = rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
-    expected = unit(centred @ np.linalg.svd(centred, full_matrices=False)[2][:12].T)
-    np.testing.assert_allclose(up_to_sign(pca.apply(rows), expected), expected, atol=1e-5)
-    scaled = PCAWhitening.fit([rows], 12)
-    np.testing.assert_allclose(pca.eigenvalues, scaled.eigenvalues)
-    assert pca.effective_rank == scaled.effective_rank
