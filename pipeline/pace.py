@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pipeline.recomputing import recorded_hours
 from pipeline.results.verdict import longer
-from stages.dag.folders import run_folder
-from stages.dag.names import TIMINGS
+from stages.dag.epochs import own_epochs
 from stages.dag.nodes import Node
 from stages.parameters.run import RunParams
 from stages.words import duration, plural
@@ -18,7 +17,7 @@ WORTH_TELLING = 1.0
 """Seconds that an epoch takes at least if it was computed now, and not found there."""
 
 
-def told(nodes: Iterable[Node], params: RunParams, say: Callable[[str], None]) -> Iterator[Node]:
+def with_forecast(nodes: Iterable[Node], params: RunParams, say: Callable[[str], None]) -> Iterator[Node]:
     """Yields the stages of a run in order, and says after the first epoch that is computed how long the others take."""
     epoch, began, silent = None, time.monotonic(), True
     for node in nodes:
@@ -39,16 +38,8 @@ def further(root: Path, params: RunParams) -> str | None:
 
     None for a run of 0 epochs, or one that was computed elsewhere.
     """
-    trained = params.epochs - params.start
-    timings = root / run_folder(params.run) / TIMINGS
-    if trained < 1 or not timings.exists():
+    epochs = list(own_epochs(params))
+    hours = recorded_hours(root, params.run, epochs)
+    if not hours:
         return None
-    with open(timings, newline="", encoding="utf-8") as file:
-        # The last time of each stage: one that was run again took no longer for it.
-        seconds = {(row["epoch"], row["stage"]): float(row["seconds"]) for row in csv.DictReader(file)}
-    spent = sum(
-        value
-        for (epoch, _), value in seconds.items()
-        if epoch.isdecimal() and params.start < int(epoch) <= params.epochs
-    )
-    return f"{plural(trained, 'epoch')} more, about {duration(spent)}: `{longer(params)}`"
+    return f"{plural(len(epochs), 'epoch')} more, about {duration(hours * 3600)}: `{longer(params)}`"

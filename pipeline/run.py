@@ -9,7 +9,7 @@ from pipeline.drift import refuse_equal
 from pipeline.ending import end_earlier
 from pipeline.evaluation_data import refuse_unfit
 from pipeline.machine import other_threads, refuse_device
-from pipeline.pace import further, told
+from pipeline.pace import further, with_forecast
 from pipeline.preparing import Request, baseline_of, prepare
 from pipeline.recomputing import refuse_recomputing
 from pipeline.recording.inspector import nodes_on_disk, of_run
@@ -70,7 +70,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
         # Run by force: DVC would take a damaged file of the recorded size and time for the recorded one.
         damaged = {status.node.id for status in prepared.states if status.damaged}
-        count += engine.execute(told(progress, params, report.say), params, damaged, retention)
+        count += engine.execute(with_forecast(progress, params, report.say), params, damaged, retention)
         # All is made: nothing is unfinished.
         write_run(root, params)
     if roots := root_nodes(params):

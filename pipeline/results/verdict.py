@@ -66,17 +66,21 @@ def _wrong(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def longer(params: RunParams) -> str:
     """The command that trains a finished run for as long again: in a branch where its schedule would end before."""
-    epochs = params.epochs + (params.epochs - params.start)
+    epochs = _twice(params)
     if _goes_on(params):
         return f"python -m pipeline run --run {params.run} --epochs {epochs}"
     source = f"--from {params.run}@{params.epochs} --run NAME"
     return f"python -m pipeline branch {source} --epochs {epochs} --set train.horizon={epochs}"
 
 
+def _twice(params: RunParams) -> int:
+    """The last epoch of as many again."""
+    return params.epochs + (params.epochs - params.start)
+
+
 def _goes_on(params: RunParams) -> bool:
     """Whether as many epochs again fit into the schedule."""
-    horizon = params.train.horizon
-    return horizon is None or horizon >= params.epochs + (params.epochs - params.start)
+    return params.train.horizon is None or params.train.horizon >= _twice(params)
 
 
 def _advice(finding: str, params: RunParams) -> str:

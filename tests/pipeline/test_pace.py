@@ -4,7 +4,7 @@ import pytest
 from pipeline_helpers import params_of
 
 from pipeline import pace
-from pipeline.pace import further, told
+from pipeline.pace import further, with_forecast
 from pipeline.recording.inspector import nodes_on_disk
 
 
@@ -16,7 +16,7 @@ def passed(project, monkeypatch, seconds, epochs=4):
     nodes = [node for node in nodes_on_disk(project.root, params) if node.run]
     lines = []
     seen = []
-    for node in told(nodes, params, lines.append):
+    for node in with_forecast(nodes, params, lines.append):
         seen.append(node)
         now[0] += seconds(node)
     assert seen == nodes
@@ -50,6 +50,11 @@ def test_as_many_epochs_more_take_as_long_as_those_that_are_there(finished_copy)
     assert further(finished_copy.root, params) == (
         "2 epochs more, about 4 min: `python -m pipeline run --run demo --epochs 4`"
     )
+
+
+def test_a_line_of_the_times_that_was_cut_is_passed_over(finished_copy):
+    timings(finished_copy, [(1, "train", 100), (2, "train", 120), (2,)])
+    assert "about 4 min" in further(finished_copy.root, params_of(finished_copy.root))
 
 
 def test_a_cosine_schedule_goes_on_in_a_branch(finished_copy, cli):
