@@ -14,10 +14,10 @@ import yardstick
 from measure import Row, Side, compared, interleaved, limited, tell, timed
 from photographs import photographs, resized
 from plain import Apart
-from report import bf16_units
 from scratch import Project
 from sizes import Size, paper
 
+from pipeline.machine import multiplies_bf16
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.tables import read_parquet
 from stages.parameters.run import RunParams
@@ -44,7 +44,7 @@ class Pictures:
 
     def __init__(self, folder: Path, size: Size) -> None:
         self.folder, self.size = folder, size
-        self.bf16 = bf16_units() if size.bf16 is None else size.bf16
+        self.bf16 = multiplies_bf16() if size.bf16 is None else size.bf16
         self.precisions = ("float32", "bf16") if self.bf16 else ("float32",)
         self._runs: dict[str, RunParams] = {}
 

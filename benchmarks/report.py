@@ -11,6 +11,7 @@ from pathlib import Path
 
 from measure import Row
 
+from pipeline.machine import multiplies_bf16
 from stages.runtime.threads import usable_cores
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -30,10 +31,6 @@ def flags() -> list[str]:
     return [flag for flag in FLAGS if flag in found]
 
 
-def bf16_units() -> bool:
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags()))
-
-
 def machine() -> str:
     """Processor, cores, vector units and memory in a few words; never a host name."""
     model = platform.machine()
@@ -41,7 +38,7 @@ def machine() -> str:
         if line.startswith("model name"):
             model = line.partition(":")[2].strip()
             break
-    units = "bf16 units" if bf16_units() else "no bf16 units"
+    units = "bf16 units" if multiplies_bf16() else "no bf16 units"
     vectors = "AVX-512" if "avx512f" in flags() else "no AVX-512"
     found = ", ".join(flags()) or "unknown"
     return f"{model}, {usable_cores()} cores, {vectors}, {units} (flags: {found}), {memory_gb():.0f} GB of memory"

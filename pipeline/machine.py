@@ -88,4 +88,4 @@ def multiplies_bf16() -> bool:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
