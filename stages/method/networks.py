@@ -30,7 +30,7 @@ class Dropout(nn.Dropout):
     generator: torch.Generator | None = None
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.generator is None or not self.training:
+        if self.generator is None or not self.training or not self.p:
             return super().forward(input)
         kept = torch.empty_like(input).bernoulli_(1 - self.p, generator=self.generator)
         return input * kept / (1 - self.p)

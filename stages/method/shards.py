@@ -41,7 +41,7 @@ class Shards:
         self._pool: ThreadPoolExecutor | None = None
         if count > 1:
             threads = max(1, torch.get_num_threads() // count)
-            self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads,))
+            self._pool = ThreadPoolExecutor(count, "shard", initializer=torch.set_num_threads, initargs=(threads,))
             for pair in self.parts:
                 for dropout in _dropouts(*pair):
                     dropout.generator = torch.Generator(next(_parameters(*pair)).device)

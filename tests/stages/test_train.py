@@ -1,5 +1,7 @@
 """stages/train.py run alone on a finished run: steps, crops, save points, and a loss that is not finite."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ from stage_helpers import (
 from stages import train as train_module
 from stages.artifacts.publishing import failure
 from stages.artifacts.run_params import load_run_params
+from stages.errors import Refusal
 from stages.runtime import save_points
 
 
@@ -183,3 +186,18 @@ def test_a_residual_network_trains_on_crops_smaller_than_those_it_is_asked_about
     run_one(finished_copy, "extract")
     run_one(finished_copy, "train")
     assert {shape[1:] for shape in seen} == {(40, 40, 3)}
+
+
+def test_a_refusal_leaves_no_thread_of_a_shard_behind(finished_copy):
+    def shards():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("shard")]
+
+    seen = []
+    change(finished_copy, {"train": {"lr": 1e6, "passes": 2, "shards": 2}})
+    step = train_module.train_step
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Refusal) as held:
+        patched.setattr(train_module, "train_step", lambda *a: (step(*a), seen.append(len(shards())))[0])
+        run_one(finished_copy, "train")
+    # The refusal is held, and with it the stage's frame: no collection of garbage has ended the threads.
+    assert held.value.__traceback__ is not None
+    assert max(seen) == 2 and shards() == []
