@@ -53,7 +53,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
     settings.put(f"runs.{name}", _differing(parent, settings.content) | kept)
     if origin in settings.runs() and "retain" in (own := settings.content["runs"][origin] or {}):
         # The run's own file lacks it, since no stage depends on it.
-        settings.put(f"runs.{name}.retain", dict(own["retain"]))
+        settings.put(f"runs.{name}.retain", dict(own["retain"] or {}))
     for assignment in sets:
         settings.set_text(name, assignment)
     params = settings.resolve(name)

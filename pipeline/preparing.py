@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from stages.method.architectures import ARCHITECTURES
 from stages.parameters.checks import check_counts
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.named import no_run, refuse_name
-from stages.parameters.resolution import resolve_dataset
+from stages.parameters.resolution import merge, resolve_dataset
 from stages.parameters.run import RunParams
 from stages.sources.entries import Listing
 from stages.sources.listing import list_dataset
@@ -138,7 +139,7 @@ def _enter(settings: Settings, root: Path, request: Request) -> New | None:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
-    if new is not None and not any(assignment.startswith("train.horizon=") for assignment in request.sets):
+    if new is not None and _set(request, "train.horizon") is None:
         _end_schedule(settings, request.run)
     settings.add_evaluations(request.run, request.evaluations)
     return new
@@ -207,9 +208,11 @@ def _without_pictures(settings: Settings, root: Path, request: Request) -> New:
 
 def _end_schedule(settings: Settings, run: str) -> None:
     """Lets a cosine schedule of a new run end with its last epoch, however many were asked for."""
-    own = settings.content["runs"][run]
-    if (own.get("train") or {}).get("schedule") == "cosine":
-        settings.put(f"runs.{run}.train.horizon", max(1, own.get("epochs", settings.content["epochs"])))
+    own = merge(settings.content, settings.content["runs"][run])
+    train, epochs = own.get("train"), own.get("epochs")
+    # Anything else is about to be refused.
+    if isinstance(train, Mapping) and train.get("schedule") == "cosine" and isinstance(epochs, int):
+        settings.put(f"runs.{run}.train.horizon", max(1, epochs))
 
 
 def _start(root: Path, request: Request, pictures: str) -> Start | None:
@@ -223,12 +226,13 @@ def _start(root: Path, request: Request, pictures: str) -> Start | None:
 
 def _device(settings: Settings, request: Request) -> str:
     """The device that a new run will have."""
-    device = str(settings.content.get("device", "cpu"))
-    for assignment in request.sets:
-        key, _, value = assignment.partition("=")
-        if key.strip() == "device":
-            device = value.strip()
-    return device
+    return _set(request, "device") or str(settings.content.get("device", "cpu"))
+
+
+def _set(request: Request, key: str) -> str | None:
+    """The text that the last `--set KEY=…` gives a key; None where none does."""
+    pairs = (assignment.partition("=") for assignment in request.sets)
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}.get(key)
 
 
 def _to_compute(states: list[NodeStatus], params: RunParams, pictures: int) -> str:

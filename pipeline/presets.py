@@ -62,9 +62,6 @@ PHOTOGRAPHS: dict[str, Any] = {
 MOST_PHOTOGRAPHS = 50_000
 """Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on thousands."""
 
-PHOTOGRAPH_SIZE = 128
-"""Short side in pixels that they are packed at, at most: at 96, the groups of one folder were worse."""
-
 LOOKS = 324_000
 """Crops that `PHOTOGRAPHS` trains on in all, between about 300 pictures and 8,000."""
 
@@ -127,9 +124,9 @@ def fit_values(
     Args:
         start: the network of the weights that it begins with.
     """
-    size = min(max(looked.short, 72), 256 if device != "cpu" else 128)
-    if looked.count <= MOST_PHOTOGRAPHS:
-        size = min(size, PHOTOGRAPH_SIZE)
+    # 128 is enough for `PHOTOGRAPHS`; at 96, the groups of one folder were worse.
+    most = 256 if device != "cpu" and looked.count > MOST_PHOTOGRAPHS else 128
+    size = min(max(looked.short, 72), most)
     if start is not None:
         # Whatever the device: a network sees best what it was trained on. 256 for 224, as in the paper.
         size = round(start.input * 8 / 7)
@@ -158,9 +155,9 @@ def run_values(count: int, size: int, preset: str, device: str, start: ModelPara
     if start is not None:
         features = ARCHITECTURES[start.architecture].features(start.width)
         return _sized(count, min(256, features), 256 if device != "cpu" else 64) | {"model": _started(start, size)}
-    if count > MOST_PHOTOGRAPHS or size < PHOTOGRAPHS["model"]["input"]:
+    if count > MOST_PHOTOGRAPHS:
         return _paper_in_small(count, size, device)
-    return _photographs(count, device)
+    return _photographs(count, size, device)
 
 
 def _sized(count: int, dim: int, batch: int) -> dict[str, Any]:
@@ -180,17 +177,26 @@ def _sized(count: int, dim: int, batch: int) -> dict[str, Any]:
     }
 
 
-def _photographs(count: int, device: str) -> dict[str, Any]:
+def _photographs(count: int, size: int, device: str) -> dict[str, Any]:
     """`PHOTOGRAPHS`, as long as these pictures need it."""
     passes = min(20, max(4, math.ceil(LOOKS_PER_CLUSTERING / count)))
     epochs = min(54, max(10, round(LOOKS / (passes * count))))
     cpu = device == "cpu"
     sized = _sized(count, 64, 128)
+    # What is packed smaller is seen as it is.
+    model = PHOTOGRAPHS["model"]
+    side = max(ARCHITECTURES[model["architecture"]].least_input, min(size, model["input"]))
     rest: dict[str, Any] = {
         "epochs": epochs,
         "precision": "bf16" if cpu and multiplies_bf16() else "float32",
         "retain": {"last": 3, "every": 10},
-        "train": {"passes": passes, "horizon": epochs, "shards": min(2, sized["train"]["batch"] // 2) if cpu else 1},
+        "model": {"input": side},
+        "train": {
+            "input": min(side, PHOTOGRAPHS["train"]["input"]),
+            "passes": passes,
+            "horizon": epochs,
+            "shards": min(2, sized["train"]["batch"] // 2) if cpu else 1,
+        },
     }
     return merge(merge(copy.deepcopy(PHOTOGRAPHS), sized), rest)
 

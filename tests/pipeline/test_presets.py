@@ -13,7 +13,7 @@ from pipeline_helpers import content_of
 
 from pipeline import presets
 from pipeline.preparing import Request, prepare
-from pipeline.presets import Looked, fit_values, look
+from pipeline.presets import Looked, fit_values, look, run_values
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.resolution import resolve_run
@@ -203,3 +203,16 @@ def test_a_run_of_the_paper_preset_leaves_the_preset_as_it_is(make_project, pict
     params = prepare(project.root, Request("mine", images=pictures, preset="paper", sets=sets)).params
     assert params.train.lr == 0.5
     assert before == presets.PAPER
+
+
+@pytest.mark.parametrize("assignment", ["epochs=many", "epochs=2.5", "train=3", "train=null"])
+def test_a_wrong_value_of_a_new_run_is_one_line(make_project, pictures, assignment):
+    project = make_project(plan=False)
+    with pytest.raises(Refusal, match=rf"^params\.yaml: {assignment.partition('=')[0]}"):
+        prepare(project.root, Request("mine", images=pictures, sets=[assignment]))
+
+
+@pytest.mark.parametrize(("size", "seen", "trained"), [(96, 64, 48), (64, 64, 48), (40, 40, 40), (32, 32, 32)])
+def test_pictures_that_are_packed_small_are_seen_as_they_are(size, seen, trained):
+    values = run_values(3_000, size, "fit", "cpu")
+    assert (values["model"]["input"], values["train"]["input"]) == (seen, trained)
