@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in the grey of a picture (ITU-R BT.601)."""
@@ -79,17 +79,16 @@ def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
     mean = rows.mean(1) @ rows.new_tensor(LUMA)
     rows = torch.baddbmm((pull * mean)[:, None, None], rows, matrix.transpose(1, 2))
     out = rows.unflatten(1, pictures.shape[2:]).permute(0, 3, 1, 2)
-    for i in np.flatnonzero(colours.sigma):
-        out[i : i + 1] = _blurred(out[i : i + 1], float(colours.sigma[i]) * pictures.shape[3] / BLUR_SIDE)
+    if colours.sigma.any():
+        _blur(out, colours.sigma * (pictures.shape[3] / BLUR_SIDE))
     return out.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _blurred(picture: Tensor, sigma: float) -> Tensor:
-    """A (1, 3, H, W) picture under a Gaussian of standard deviation `sigma` pixels, mirrored at its edges."""
-    reach = min(math.ceil(3 * sigma), min(picture.shape[2:]) - 1)
-    offsets = torch.arange(-reach, reach + 1, device=picture.device)
-    weights = torch.exp(-(offsets**2) / (2 * sigma**2))
-    weights = (weights / weights.sum()).expand(3, 1, 1, -1)
-    padded = nn.functional.pad(picture, (reach,) * 4, mode="reflect")
-    along = nn.functional.conv2d(padded, weights, groups=3)
-    return nn.functional.conv2d(along, weights.transpose(2, 3), groups=3)
+def _blur(pictures: Tensor, sigma: NDArray[np.float32]) -> None:
+    """Blurs (B, 3, H, W) pictures in place, each by a Gaussian of its own (B,) standard deviation in pixels; 0: not."""
+    # Imported here: torchvision takes a second to load, and blur is off unless it is asked for.
+    from torchvision.transforms.v2.functional import gaussian_blur
+
+    for i in np.flatnonzero(sigma):
+        reach = min(math.ceil(3 * sigma[i]), min(pictures.shape[2:]) - 1)
+        pictures[i] = gaussian_blur(pictures[i], [2 * reach + 1] * 2, [float(sigma[i])] * 2)
