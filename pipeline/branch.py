@@ -19,13 +19,14 @@ from stages.artifacts.run_params import load_run_params
 from stages.artifacts.writing import link
 from stages.dag.epochs import clustered_epoch, epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
-from stages.dag.names import ASSIGNMENTS, BRANCH, CHECKPOINT, PSEUDOLABELS
+from stages.dag.names import ASSIGNMENTS, BRANCH, CENTROIDS, CHECKPOINT, PSEUDOLABELS
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, ResidualNetwork
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
 from stages.parameters.keys import default_of, flat, has, lookup
 from stages.parameters.named import refuse_name
+from stages.parameters.resolution import UNUSED
 from stages.parameters.run import RunParams, parse_branch, run_params_class
 from stages.runtime.locks import only_writer
 
@@ -63,9 +64,12 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         params = settings.resolve(name)
     if epoch and clustered_epoch(params, epoch + 1) == epoch:
         # Its first epochs train on what their parent's would have.
-        files |= _files(root, parent, epoch, [PSEUDOLABELS])
+        own = [PSEUDOLABELS] if params.recipe == "deepcluster" else [PSEUDOLABELS, CENTROIDS]
+        files |= _files(root, parent, epoch, own)
     if _shape(params) != _shape(parent) or params.dataset is None:
-        raise Refusal(f"--set: a branch keeps the network and the data set of {source}; make a new run for others")
+        raise Refusal(
+            f"--set: a branch keeps the network, the recipe and the data set of {source}; make a new run for others"
+        )
     refuse_links(root, params)
     refuse_read_only(root, [run_folder(name)], params=True)
     check_counts(params, image_count(Source(root, params.dataset)))
@@ -112,7 +116,8 @@ def _shape(params: RunParams) -> tuple[object, ...]:
     model = params.model
     # A residual network ends in an average, so its weights fit any input.
     side = None if isinstance(ARCHITECTURES[model.architecture], ResidualNetwork) else model.input
-    return model.architecture, model.sobel, model.width, side, params.dataset and params.dataset.name
+    network = model.architecture, model.sobel, model.width, side, *model.projection
+    return *network, params.recipe, params.dataset and params.dataset.name
 
 
 def _files(root: Path, parent: RunParams, epoch: int, clustering: list[str]) -> dict[str, Path]:
@@ -149,11 +154,12 @@ def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
 def _differing(parent: RunParams, root: Mapping[str, Any]) -> dict[str, Any]:
     """The parent's parameters that are not the defaults of all runs; what its method does not use is left out."""
     found: dict[str, Any] = {}
+    unused = flat(UNUSED[parent.recipe])
     if root.get("dataset") != parent.pictures.name:
         found["dataset"] = parent.pictures.name
     for key, value in flat(as_values(parent)).items():
         section, _, last = key.rpartition(".")
-        if value is None or key.split(".")[0] in ("run", "revision", "branch", "dataset", "epochs"):
+        if value is None or key in unused or key.split(".")[0] in ("run", "revision", "branch", "dataset", "epochs"):
             continue
         if value != (lookup(root, key) if has(root, key) else default_of(run_params_class(), key)):
             place = found

@@ -201,7 +201,7 @@ def _without_pictures(settings: Settings, root: Path, request: Request) -> New:
     begun = _start(root, request, "")
     assert begun is not None
     features = ARCHITECTURES[begun.model.architecture].features(begun.model.width)
-    network = {"model": begun.model.model_dump(), "whiten": {"dim": min(256, features)}}
+    network = {"model": begun.model.model_dump(exclude={"projection"}), "whiten": {"dim": min(256, features)}}
     settings.put(f"runs.{request.run}", {"dataset": None, "epochs": 0, **network, **begun.values})
     return New(start=begun)
 

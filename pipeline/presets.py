@@ -56,6 +56,9 @@ PHOTOGRAPHS: dict[str, Any] = {
         "schedule": "cosine",
         "augment": {"area": 0.3, "jitter": 0.4, "hue": 0.1, "grey": 0.2},
     },
+    # A network is surest of pictures at the size and crop that it was trained on: good to group by, and as labels to
+    # train on worse than those of another view.
+    "final": {"extract": {"view": "five-crop"}, "whiten": {"scale": False}},
 }
 """What learns on thousands of photographs, where the paper's recipe learns nothing: docs/recipes.md."""
 
@@ -186,17 +189,19 @@ def _photographs(count: int, size: int, device: str) -> dict[str, Any]:
     # What is packed smaller is seen as it is.
     model = PHOTOGRAPHS["model"]
     side = max(ARCHITECTURES[model["architecture"]].least_input, min(size, model["input"]))
+    crops = min(side, PHOTOGRAPHS["train"]["input"])
     rest: dict[str, Any] = {
         "epochs": epochs,
         "precision": "bf16" if cpu and multiplies_bf16() else "float32",
         "retain": {"last": 3, "every": 10},
         "model": {"input": side},
         "train": {
-            "input": min(side, PHOTOGRAPHS["train"]["input"]),
+            "input": crops,
             "passes": passes,
             "horizon": epochs,
             "shards": min(2, sized["train"]["batch"] // 2) if cpu else 1,
         },
+        "final": {"extract": {"input": crops}},
     }
     return merge(merge(copy.deepcopy(PHOTOGRAPHS), sized), rest)
 
@@ -213,7 +218,8 @@ def _paper_in_small(count: int, size: int, device: str) -> dict[str, Any]:
 def _started(start: ModelParams, size: int) -> dict[str, Any]:
     """The section `model` of a run that begins with weights, on pictures that are packed at `size` pixels."""
     architecture = ARCHITECTURES[start.architecture]
-    model = start.model_dump()
+    # No file of weights has a projection: the run has that of params.yaml.
+    model = start.model_dump(exclude={"projection"})
     if start.input > size and isinstance(architecture, ResidualNetwork):
         model["input"] = max(architecture.least_input, size * 7 // 8)
     elif start.input > size:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
@@ -161,14 +162,14 @@ class Settings:
         self.put(key if key.startswith("datasets.") else f"runs.{run}.{key}", value)
 
     def resolve(self, run: str) -> RunParams:
-        """The parameters of a run; a section of params.yaml that is missing and has defaults is put there.
+        """The parameters of a run; what is missing in params.yaml and has defaults is put there.
 
-        DVC follows a section only where there is one.
+        DVC follows a section, or a key beside them, only where there is one.
         """
-        for section in root_sections():
-            default = default_of(run_params_class(), section)
-            if section not in self.content and isinstance(default, Section):
-                self.put(section, default.model_dump(mode="json"))
+        for name in root_sections():
+            default = default_of(run_params_class(), name)
+            if name not in self.content and default is not PydanticUndefined:
+                self.put(name, default.model_dump(mode="json") if isinstance(default, Section) else default)
         params = resolve_run(self.content, run, revisions())
         self._resolved[run] = params
         return params

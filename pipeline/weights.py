@@ -30,6 +30,8 @@ def write_torchvision(run: Run, out: Path, epoch: Epoch) -> str:
     # Before the checkpoint is read: whether there is such a network at all.
     for_torchvision(facts_of(model), {})
     network = run.model(None if epoch == "final" else int(epoch))
+    # Without the projection of DeepCluster-v2, as in model.safetensors.
+    network.projection = None
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     state = for_torchvision(facts_of(model), state)
     with beside(out) as partial:

@@ -61,7 +61,7 @@ def _measured(job: Job[BaselineKeys], images: PackedImages, pca: PCAWhitening) -
     # The pictures are squashed a second time: all of them are 3 kB each, and may be millions.
     rows = np.concatenate([pca.project(block) for block in _pixels(images, job.workers)])
     params = job.params.cluster
-    k = params.k or len(np.unique(images.label[images.label >= 0]))
+    k = job.params.final.cluster.k or params.k or len(np.unique(images.label[images.label >= 0]))
     iterations = params.iterations or ITERATIONS
     found = kmeans(rows, k, iterations=iterations, seed=int(job.rng.integers(2**31)), rng=job.rng)
     return {"clusters": k, **to_labels(rows, found.assignment, images.label)}

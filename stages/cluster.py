@@ -1,8 +1,11 @@
 """Clusters the whitened features (Eq. 2) and measures the clustering (section 4.1).
 
-reads   whitened.zarr, pca.npz, pack.json (labels, to measure), the previous assignments
-writes  centroids.npy         (k, dim) float32
-        assignments.parquet   image, cluster, distance (squared L2 to its centroid)
+Under `recipe: deepcluster-v2` there are several clusterings of the features as they are: number h is of view h modulo
+the number of views, and what is measured and shown is the first, of the view that is not random.
+
+reads   whitened.zarr and pca.npz, or features.zarr; pack.json (labels, to measure), the previous assignments
+writes  centroids.npy         (k, dim) float32; for deepcluster-v2 (heads, k, dim)
+        assignments.parquet   image, cluster, distance (squared L2 to its centroid); then cluster_1, … of other heads
         clustering.json       objective and splits per iteration, sizes, NMI, AMI, purity, kNN accuracy, rank
 """
 
@@ -30,29 +33,41 @@ REVISION = 3
 
 
 def cluster(job: Job[ClusterKeys]) -> None:
-    rows = job.rows("whitened", "whiten").read()
+    views = _views(job)
+    rows = views[0]
     images = job.packed()
-    found = _clustering(job, rows, images.label)
+    heads = [_clustering(job, views[head % len(views)], images.label) for head in range(job.params.cluster.heads)]
+    found = heads[0]
     if not np.isfinite(found.distance).all():
-        raise Refusal(f"{job.input('whitened')}: distances are not finite; rerun whiten")
+        role, maker = ("whitened", "whiten") if job.reads("whitened") else ("features", "extract")
+        raise Refusal(f"{job.input(role)}: distances are not finite; rerun {maker}")
     previous = None
     if job.reads("previous"):
         previous = read_parquet(job.input("previous"), ["cluster"])["cluster"].to_numpy()
         if len(previous) != len(rows):
             raise Refusal(f"{job.input('previous')} is of other images; rerun the epoch that made it")
-    report = measured(found, rows, images.label, previous, read_pca(job.input("pca")))
+    pca = read_pca(job.input("pca")) if job.reads("pca") else None
+    report = measured(found, rows, images.label, previous, pca)
     _tell(job, report)
-    write_npy(job.output("centroids"), found.centroids)
-    frame = pd.DataFrame(
-        {
-            "image": np.arange(len(rows), dtype=np.int64),
-            "cluster": found.assignment.astype(np.int32),
-            "distance": found.distance.astype(np.float32),
-        }
-    )
-    write_parquet(job.output("assignments"), frame)
+    centroids = [head.centroids for head in heads]
+    write_npy(job.output("centroids"), np.stack(centroids) if job.reads("features") else centroids[0])
+    columns = {
+        "image": np.arange(len(rows), dtype=np.int64),
+        "cluster": found.assignment.astype(np.int32),
+        "distance": found.distance.astype(np.float32),
+    }
+    columns |= {f"cluster_{head}": heads[head].assignment.astype(np.int32) for head in range(1, len(heads))}
+    write_parquet(job.output("assignments"), pd.DataFrame(columns))
     write_json(job.output("clustering"), report)
     job.images = len(rows)
+
+
+def _views(job: Job[ClusterKeys]) -> list[NDArray[np.float32]]:
+    """(N, dim) rows to cluster, of each view of the pictures."""
+    if job.reads("whitened"):
+        return [job.rows("whitened", "whiten").read()]
+    rows = job.rows("features", "extract").read()
+    return [np.ascontiguousarray(rows[:, number], np.float32) for number in range(rows.shape[1])]
 
 
 def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Clustering:
@@ -94,7 +109,7 @@ def measured(
     rows: NDArray[np.float32],
     labels: NDArray[np.int64],
     previous: NDArray[np.integer] | None,
-    pca: PCAWhitening,
+    pca: PCAWhitening | None,
 ) -> dict[str, Any]:
     """The content of clustering.json; measures that do not apply are None."""
     sizes = measures.cluster_sizes(found.assignment, len(found.centroids))
@@ -108,9 +123,9 @@ def measured(
         "nmi_previous": None if previous is None else measures.nmi(previous, found.assignment),
         "reassigned": None if previous is None else measures.reassigned_share(previous, found.assignment),
         **measures.to_labels(rows, found.assignment, labels),
-        "rank": pca.rank,
-        "effective_rank": pca.effective_rank,
-        "variance_kept": pca.variance_kept,
+        "rank": pca and pca.rank,
+        "effective_rank": pca and pca.effective_rank,
+        "variance_kept": pca and pca.variance_kept,
     }
 
 

@@ -26,13 +26,13 @@ def init(job: Job[InitKeys]) -> None:
     """
     network = build(job.params.model)
     given = job.params.init
-    if given.weights is None:
-        initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
-    else:
+    initialise(network, torch.Generator().manual_seed(int(job.rng.integers(2**63))))
+    if given.weights is not None:
         source = job.root / given.weights
         found = read_weights(source, given.sha256)
         refuse_other_model(source, found.model, job.params.model)
-        network.load_state_dict(found.state)
+        # A projection stays as it was drawn: no file of weights has one.
+        network.load_state_dict(network.state_dict() | found.state)
     path = job.output("checkpoint")
     make_folder(path.parent)
     write_torch(path, {"network": network.state_dict(), "optimizer": {}})

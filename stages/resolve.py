@@ -11,7 +11,7 @@ from typing import Any
 
 from stages.artifacts.documents import load_json
 from stages.artifacts.guards import changed_key, reason
-from stages.artifacts.plans import fits, planned_stages, untracked
+from stages.artifacts.plans import misfit, of_other_recipe, planned_stages, untracked
 from stages.artifacts.records import pruned_record
 from stages.artifacts.run_params import render
 from stages.artifacts.writing import write_bytes
@@ -22,6 +22,7 @@ from stages.dag.nodes import UNFINISHED
 from stages.errors import Refusal
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
+from stages.parameters.keys import flat
 from stages.parameters.resolve import ResolveKeys
 from stages.parameters.run import RunParams
 from stages.runtime.job import Job
@@ -63,10 +64,14 @@ def _differences(job: Job[ResolveKeys], params: RunParams) -> Iterator[str]:
     folders |= {"final": job.root / epoch_folder(params.run, "final"), "export": job.folder}
     for where, folder in folders.items():
         stages = planned_stages(folder) or {}
-        if where.startswith("epoch") and not fits(params, int(folder.name), stages):
-            yield f"cluster.every: {params.cluster.every} is not what {where} is planned for"
+        # While a run grows, `run` plans the stages of final/ anew when it comes to them.
+        key = "recipe" if not growing and of_other_recipe(params, stages) else None
+        if where.startswith("epoch"):
+            key = misfit(params, int(folder.name), stages)
+        if key is not None:
+            yield f"{key}: {flat(values)[key]} is not what {where} is planned for"
             return
-        if key := next(untracked(stages, values), None):
+        if key := next(untracked(stages, values, final=where == "final"), None):
             yield f"{key}: {where} of run {params.run} was planned before there was such a key, and does not follow it"
             return
 

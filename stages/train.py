@@ -1,8 +1,12 @@
 """Trains the network for one epoch to predict the pseudo-labels (Eq. 1, sections 3.3 and 3.4).
 
-reads   pack.json (pixels.zarr), checkpoint.pt of the epoch before, pseudolabels.parquet
+Under `recipe: deepcluster-v2` it predicts those of every clustering, by the cosine to fixed centroids.
+
+reads   pack.json (pixels.zarr), checkpoint.pt of the epoch before, pseudolabels.parquet; for deepcluster-v2 also
+        assignments.parquet and centroids.npy
 writes  trained/checkpoint.pt   network and optimizer
-        trained/steps.parquet   a row a step: iteration, images, loss (mean of the batch), correct (predictions), lr
+        trained/steps.parquet   a row a step: iteration, images (crops, without small ones), loss (mean of the batch),
+                                correct (predictions of the first clustering's labels), lr
 """
 
 import math
@@ -12,20 +16,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.artifacts.arrays import write_torch
+from stages.artifacts.arrays import read_npy, write_torch
 from stages.artifacts.checkpoints import build, load, restore
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.tables import read_parquet, write_parquet
 from stages.artifacts.writing import make_folder
 from stages.dag.names import CHECKPOINT, STEPS
 from stages.errors import Refusal
-from stages.method.augment import random_crops, resized_crop
-from stages.method.colours import random_colours, recoloured
-from stages.method.sampling import batches, released_draws, uniform_draws
-from stages.method.training import Learner, learning_rate, new_learner, train_step
+from stages.method.sampling import batches, released_draws, shuffled_draws, uniform_draws
+from stages.method.training import Batch, Learner, learning_rate, new_learner, train_step
+from stages.method.views import RandomViews, random_views
 from stages.parameters.train import TrainKeys, TrainParams
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
@@ -48,28 +52,21 @@ def train(job: Job[TrainKeys]) -> None:
     params = job.params
     settings: TrainParams = params.train
     images = job.packed()
-    labels = read_parquet(job.input("pseudolabels"), ["label"])["label"].to_numpy(np.int64)
+    labels = _labels(job)
     if len(labels) != len(images):
         raise Refusal(f"{job.input('pseudolabels')} is of other images; rerun pseudolabel")
     device = device_of(params.device)
 
-    draw = {"uniform": uniform_draws, "released-code": released_draws}[params.train.sampling]
-    draws = draw(labels, max(1, round(params.train.passes * len(images))), job.rng)
-    augment = settings.augment
-    crops = random_crops(
-        images.height[draws], images.width[draws], job.rng, scale=(augment.area, 1.0), flip=augment.flip
-    )
-    colours = None
-    if augment.jitter or augment.hue or augment.grey or augment.blur:
-        change = augment.model_dump(include={"jitter", "hue", "grey", "blur"})
-        colours = random_colours(len(draws), job.rng, **change)
-    steps = batches(len(draws), params.train.batch)
+    draw = {"uniform": uniform_draws, "released-code": released_draws, "shuffled": shuffled_draws}[settings.sampling]
+    draws = draw(labels[:, 0], max(1, round(settings.passes * len(images))), job.rng)
+    views = _views(job, draws, images)
+    steps = batches(len(draws), settings.batch)
 
     before = load(job.input("network"))
     network = build(params.model, settings.dropout, settings.top_dropout)
     learner = new_learner(
         network,
-        int(labels.max()) + 1,
+        _centroids(job) if job.reads("centroids") else int(labels.max()) + 1,
         before["optimizer"].get("state", {}),
         lr=settings.lr,
         momentum=settings.momentum,
@@ -77,25 +74,27 @@ def train(job: Job[TrainKeys]) -> None:
         top_momentum=settings.top_momentum,
         nesterov=settings.nesterov,
         shards=settings.shards,
+        temperature=settings.temperature,
         device=device,
     )
     restore(learner.network, before["network"], job.input("network"))
     points = SavePoints(job)
     losses, correct, done = _resume(job, points, learner, len(steps))
 
-    side = settings.input or params.model.input
-
-    def load_batch(step: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        pictures = [_augmented(images, crops, i, draws[i], side) for i in range(*step)]
-        return np.stack(pictures), labels[draws[slice(*step)]]
+    def load_batch(step: tuple[int, int]) -> list[Batch]:
+        spans = [(each, step[0] * count, step[1] * count) for each, count in views]
+        return [
+            Batch(each.batch(images, start, stop), labels[each.images[start:stop]], each.recolour(start, stop))
+            for each, start, stop in spans
+        ]
 
     rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
     loaded = prefetch(load_batch, steps[done:], job.workers)
-    todo = job.progress(loaded, sum(b - a for a, b in steps[done:]), lambda batch: len(batch[1]))
+    crops = [(b - a) * settings.views for a, b in steps]
+    todo = job.progress(loaded, sum(crops[done:]), lambda groups: len(groups[0].labels))
     with closing(learner.shards):
-        for i, (pictures, targets) in enumerate(todo, start=done):
-            recolour = None if colours is None else partial(recoloured, colours=colours[slice(*steps[i])])
-            loss, right = train_step(learner, pictures, targets, rates[i], params.precision, recolour, settings.top_lr)
+        for i, groups in enumerate(todo, start=done):
+            loss, right = train_step(learner, groups, rates[i], params.precision, settings.top_lr)
             losses.append(loss)
             correct.append(right)
             if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
@@ -107,7 +106,7 @@ def train(job: Job[TrainKeys]) -> None:
     frame = pd.DataFrame(
         {
             "iteration": np.arange(len(steps), dtype=np.int32),
-            "images": np.array([b - a for a, b in steps], np.int32),
+            "images": np.array(crops, np.int32),
             "loss": np.array(losses, np.float64),
             "correct": np.array(correct, np.int32),
             "lr": np.array(rates),
@@ -119,16 +118,37 @@ def train(job: Job[TrainKeys]) -> None:
         folder / CHECKPOINT,
         {"network": _on_cpu(state["network"]), "optimizer": _on_cpu(state["optimizer"])},
     )
-    job.images = len(draws)
-    share = frame["correct"].sum() / len(draws)
+    job.images = sum(crops)
+    share = frame["correct"].sum() / job.images
     mean = np.average(frame["loss"], weights=frame["images"])
     job.say(f"loss {mean:.3f}, accuracy on the pseudo-labels {share:.3f}")
 
 
-def _augmented(images: PackedImages, crops: Any, i: int, image: int, size: int) -> NDArray[np.uint8]:
-    """Crop and flip number `i`, of the picture number `image`: (size, size, 3)."""
-    picture = resized_crop(images[image], crops.top[i], crops.left[i], crops.height[i], crops.width[i], size)
-    return picture[:, ::-1] if crops.flip[i] else picture
+def _labels(job: Job[TrainKeys]) -> NDArray[np.int64]:
+    """(N, heads) pseudo-labels of each picture, a column a clustering."""
+    frame = read_parquet(job.input("pseudolabels"))
+    return frame.filter(regex="^label").to_numpy(np.int64)
+
+
+def _centroids(job: Job[TrainKeys]) -> list[Tensor]:
+    """Of each clustering, the centroid of each pseudo-label: of the clusters that are not empty, in order."""
+    centroids = torch.from_numpy(read_npy(job.input("centroids")))
+    frame = read_parquet(job.input("assignments"))
+    columns = frame.filter(regex="^cluster").to_numpy()
+    return [rows[np.unique(column)] for rows, column in zip(centroids, columns.T, strict=True)]
+
+
+def _views(job: Job[TrainKeys], draws: NDArray[np.int64], images: PackedImages) -> list[tuple[RandomViews, int]]:
+    """The views of all draws, those of a draw one after the other, and how many a draw has; then the small ones."""
+    settings = job.params.train
+    side, small_side = settings.sides(job.params.model)
+    draw = partial(random_views, height=images.height, width=images.width, rng=job.rng)
+    augment = settings.augment.model_dump()
+    views = [(draw(np.repeat(draws, settings.views), side=side, **augment), settings.views)]
+    if settings.small.views:
+        small = augment | {"area": settings.small.area, "area_most": settings.small.area_most}
+        views.append((draw(np.repeat(draws, settings.small.views), side=small_side, **small), settings.small.views))
+    return views
 
 
 def _looked_at(losses: list[Any], correct: list[Any], epoch: int, rates: list[float]) -> tuple[list[float], list[int]]:

@@ -22,7 +22,10 @@ def weights(job: Job[WeightsKeys]) -> None:
     params = job.params
     start = params.init.source or params.init.sha256
     training = Training(params.dataset.name, params.epochs, params.cluster.method, start)
-    write_backbone(job.output("weights"), params.model, load(job.input("network"))["network"], training)
+    state = load(job.input("network"))["network"]
+    # The projection of DeepCluster-v2 serves its clusters alone; what was learnt for other tasks lies below it.
+    backbone = {name: value for name, value in state.items() if not name.startswith("projection.")}
+    write_backbone(job.output("weights"), params.model, backbone, training)
 
 
 if __name__ == "__main__":

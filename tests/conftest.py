@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from evaluation_helpers import measured
 from projects import Project, small_project
+from v2_helpers import V2
 
 
 @pytest.fixture
@@ -35,6 +36,22 @@ def finished_copy(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project to change, up to date for DVC too."""
     target = tmp_path / "copy"
     shutil.copytree(finished.root, target, symlinks=True, ignore=shutil.ignore_patterns("tmp"))
+    return Project(target)
+
+
+@pytest.fixture(scope="session")
+def finished_v2(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose demo has run by `recipe: deepcluster-v2`, two epochs. Read only: see `v2_copy`."""
+    project = small_project(tmp_path_factory.mktemp("finished_v2") / "project", V2, plan=False)
+    project.run()
+    return project
+
+
+@pytest.fixture
+def v2_copy(finished_v2: Project, tmp_path: Path) -> Project:
+    """A copy of that project to change."""
+    target = tmp_path / "v2"
+    shutil.copytree(finished_v2.root, target, symlinks=True, ignore=shutil.ignore_patterns("tmp"))
     return Project(target)
 
 

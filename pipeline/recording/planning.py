@@ -23,7 +23,7 @@ from pipeline.recording.dvc_yaml import (
 from pipeline.recording.guards import guards
 from pipeline.recording.stage_plan import StagePlan, outputs
 from stages.artifacts.documents import load_yaml
-from stages.artifacts.plans import fits, planned_stages, recorded_plans, untracked
+from stages.artifacts.plans import misfit, of_other_recipe, planned_stages, recorded_plans, untracked
 from stages.artifacts.records import mentions_guard, recorded_stages, whole_epochs
 from stages.artifacts.writing import write_bytes
 from stages.dag.data import datasets, evaluation_sets, reads_proposals
@@ -144,7 +144,7 @@ def write_run(root: Path, params: RunParams, *, ahead: bool = True) -> Planned:
         files |= run_yaml(params, recorded, plans)
     else:
         stages = planned_stages(root / epoch_folder(params.run, "final"))
-        if final_nodes(params) and (stages is None or any(untracked(stages, values))):
+        if final_nodes(params) and (stages is None or any(untracked(stages, values, final=True))):
             files |= _restored(root, final_nodes(params))
         there = planned_stages(root / run_folder(params.run)) or _recorded_entries(root, ends)
         kept = {node.stage: there[node.stage] for node in ends if node.stage in there}
@@ -246,8 +246,16 @@ def _refuse_other_structure(root: Path, params: RunParams, epoch: int) -> None:
         # Its dvc.yaml will be written again; until then its record tells, which may hold only some of its stages.
         stages = recorded_stages(folder)
         same = set(stages) <= {PRUNED, *(node.stage for node in epoch_nodes(params, epoch))}
+        key = "recipe" if of_other_recipe(params, stages) else None
     else:
-        same = fits(params, epoch, stages)
+        key = misfit(params, epoch, stages)
+        same = key is None
+    if key == "recipe":
+        raise Refusal(
+            f"params.yaml: recipe: epoch {epoch} of run {params.run} was made by another than {params.recipe}: "
+            f"`python -m pipeline run --run NAME --dataset {params.pictures.name} --set recipe={params.recipe}` "
+            "begins a run by that"
+        )
     if not same:
         raise Refusal(
             f"params.yaml: cluster.every: epoch {epoch} of run {params.run} is recorded with the stages "

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.recording.hashes import md5
 from stages.artifacts.records import recorded_stages
 from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.graph import final_nodes
 from stages.dag.names import CHECKPOINT, FEATURES, WHITENED
 from stages.errors import Refusal
 from stages.parameters.differences import as_values
@@ -18,14 +19,19 @@ from stages.parameters.run import RunParams
 def final_is_current(root: Path, params: RunParams) -> bool:
     """Whether the records say that final/ was made from the last checkpoint; not so where epochs were added since."""
     entries = recorded_stages(root / epoch_folder(params.run, "final"))
-    if not {"extract", "whiten", "cluster"} <= entries.keys():
+    stages = [node.stage for node in final_nodes(params)]
+    if not set(stages) <= entries.keys():
         return False
     last = epoch_folder(params.run, params.epochs)
     made = recorded_hash(recorded_stages(root / last).get("checkpoint", {}), "outs", CHECKPOINT)
-    return (
-        recorded_hash(entries["extract"], "deps", CHECKPOINT) == (made or md5(root / last / CHECKPOINT))
-        and recorded_hash(entries["whiten"], "deps", FEATURES) == recorded_hash(entries["extract"], "outs", FEATURES)
-        and recorded_hash(entries["cluster"], "deps", WHITENED) == recorded_hash(entries["whiten"], "outs", WHITENED)
+    if recorded_hash(entries["extract"], "deps", CHECKPOINT) != (made or md5(root / last / CHECKPOINT)):
+        return False
+    steps = [(FEATURES, "extract", "whiten"), (WHITENED, "whiten", "cluster")]
+    if "whiten" not in stages:
+        steps = [(FEATURES, "extract", "cluster")]
+    return all(
+        recorded_hash(entries[reader], "deps", name) == recorded_hash(entries[maker], "outs", name)
+        for name, maker, reader in steps
     )
 
 

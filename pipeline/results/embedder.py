@@ -14,10 +14,10 @@ from stages.artifacts.checkpoints import for_features
 from stages.artifacts.transform import read as read_pca
 from stages.dag.names import CENTROIDS, PCA
 from stages.errors import Refusal
-from stages.method.features import check_features, embed
+from stages.method.features import check_features, embed_views
 from stages.method.kmeans import assign
 from stages.method.sampling import batches
-from stages.method.views import view
+from stages.method.views import fixed_views
 from stages.runtime.devices import device_of
 from stages.runtime.report import Reporter
 from stages.runtime.threads import float_modes, thread_limit
@@ -26,41 +26,47 @@ from stages.runtime.threads import float_modes, thread_limit
 class Embedder:
     """Puts pictures through what gave an epoch its clusters, so that the run's own pictures land where they are.
 
-    That is the network before the epoch, with the epoch's own PCA and centroids; the last network for "final".
+    That is the network before the epoch, with the epoch's own PCA (if it whitens) and centroids; the last network for
+    "final".
 
     Attributes:
-        dim: length of a whitened row.
+        dim: length of a row that is clustered.
 
     Raises:
         Refusal: the epoch has no clustering, or the checkpoint of its network is pruned or not the recorded one.
     """
 
     def __init__(self, files: EpochFiles, epoch: Epoch, report: Reporter) -> None:
-        self._params = files.params
-        pca, centroids = files.clustered(epoch, PCA), files.clustered(epoch, CENTROIDS)
-        network = files.network_of(epoch)
+        self._params = files.params.at_the_end if epoch == "final" else files.params
+        whitens = self._params.recipe == "deepcluster"
+        centroids, network = files.clustered(epoch, CENTROIDS), files.network_of(epoch)
+        pca = files.clustered(epoch, PCA) if whitens else None
         for path in (network, pca, centroids):
-            refuse_other(path, files.run)
+            if path is not None:
+                refuse_other(path, files.run)
         self._network = for_features(self._params.model, network, _device(self._params.device, report))
-        self._pca, self._centroids = read_pca(pca), np.load(centroids)
-        self.dim: int = self._pca.dim
+        self._pca = None if pca is None else read_pca(pca)
+        # Of several clusterings, the first is that of the view which is not random.
+        self._centroids = np.load(centroids) if whitens else np.load(centroids)[0]
+        self.dim: int = self._centroids.shape[1]
         float_modes(self._params.precision)
 
     def crop(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the network sees, (input, input, 3), of a picture that was decoded as `pack` does."""
-        return view(picture, self._params.model.input, self._params.extract.view).copy()
+        """What the network sees, (V, side, side, 3), of a picture that was decoded as `pack` does."""
+        extract = self._params.extract
+        return fixed_views(picture, extract.side(self._params.model), extract.view).copy()
 
     def whitened(self, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(n, dim): features, whitened and of unit length (section 3.4).
+        """(n, dim): features, whitened and of unit length (section 3.4); as they are where the run whitens nothing.
 
         Pictures in the blocks and order of the run's own extraction get the very bytes that they have there.
         """
         params = self._params
         with thread_limit(params.threads):
             spans = batches(len(crops), params.extract.batch)
-            features = [embed(self._network, np.stack(crops[a:b]), params.precision) for a, b in spans]
-            rows: NDArray[np.float32] = self._pca.apply(check_features(np.concatenate(features), params.extract.dtype))
-        return rows
+            features = [embed_views(self._network, np.stack(crops[a:b], axis=1), params.precision) for a, b in spans]
+            rows = check_features(np.concatenate(features), params.extract.dtype)
+            return rows.astype(np.float32, copy=False) if self._pca is None else self._pca.apply(rows)
 
     def assigned(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """The nearest centroid of each whitened row, and the squared L2 distance to it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from pipeline.recording.recorded_files import baseline_is_current, final_is_current
 from stages.artifacts.documents import load_json
 from stages.artifacts.records import pruned_record
@@ -16,6 +18,8 @@ from stages.errors import Refusal
 from stages.parameters.run import RunParams
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from stages.artifacts.chunks import ChunkReader
 
 Epoch = int | str
@@ -32,9 +36,20 @@ class EpochFiles:
     def rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
         from stages.artifacts.chunks import ChunkReader
 
+        if name == WHITENED and self.params.recipe != "deepcluster":
+            raise Refusal(
+                f"run {self.run} whitens nothing ({self.params.recipe}): what it clusters are the first of its "
+                f"features, run.features({epoch!r}).read()[:, 0]"
+            )
         self.refuse_pruned(epoch, name)
         path = self.clustered(epoch, name)
         return ChunkReader(path, remedy(stage, self.run, epoch))
+
+    def clustered_rows(self, epoch: Epoch) -> NDArray[np.float32]:
+        """(N, dim): what `epoch` clusters, whitened or as it is, in memory."""
+        if self.params.recipe == "deepcluster":
+            return self.rows(epoch, WHITENED, "whiten").read()
+        return self.rows(epoch, FEATURES, "extract").read()[:, 0].astype(np.float32)
 
     def path(self, epoch: Epoch, name: str) -> Path:
         return self.root / epoch_folder(self.run, _where(epoch)) / name

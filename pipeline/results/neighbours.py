@@ -1,4 +1,4 @@
-"""Pictures close to one another in an epoch's whitened space."""
+"""Pictures close to one another in the space that an epoch clusters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def neighbours(run: Run, files: EpochFiles, image: int | str | Path, n: int, epoch: Epoch) -> pd.DataFrame:
     """See `Run.neighbours`."""
-    rows = run.whitened(epoch).read()
+    rows = files.clustered_rows(epoch)
     own = image if isinstance(image, int | np.integer) else number_of(run, Path(image))
     if own is not None and not 0 <= own < len(rows):
         raise Refusal(f"image {own}: run {run.name} has images 0 to {len(rows) - 1}")

@@ -107,7 +107,8 @@ class Run:
 
         Args:
             epoch: one epoch gives image (int64), cluster (int32), distance (float32, squared L2 to the centroid), a
-                row per image. None gives all epochs: index image, a column per epoch (its number, or "final") of int32.
+                row per image; of deepcluster-v2 also cluster_1, …. None gives all epochs: index image, a column per
+                epoch (its number, or "final") of int32.
         """
         if epoch is not None:
             return read_parquet(self._files.clustered(epoch, ASSIGNMENTS))
@@ -155,7 +156,7 @@ class Run:
 
         Sorted by cluster and distance, so that each group begins with its most typical picture.
         """
-        frame = self.assignments(epoch)
+        frame = self.assignments(epoch)[["image", "cluster", "distance"]]
         frame.insert(0, "path", self.sources())
         return frame.sort_values(["cluster", "distance"], kind="stable").reset_index(drop=True)
 
@@ -182,7 +183,7 @@ class Run:
             distance (float32, squared L2), image_a, image_b (int64, a < b), path_a, path_b (str), closest first. The
             time grows with the square of the number of pictures.
         """
-        return pairs_table(self.whitened(epoch).read(), self._paths(), n)
+        return pairs_table(self._files.clustered_rows(epoch), self._paths(), n)
 
     def duplicates(self) -> pd.DataFrame:
         """Pictures whose files are the same, byte for byte: image (int64), path (str), group (int64, from 0)."""
@@ -218,20 +219,20 @@ class Run:
         return pil.fromarray(np.array(images[image]))
 
     def features(self, epoch: Epoch) -> ChunkReader:
-        """The (N, d) features, lazily: `.shape`, `.blocks()` a chunk at a time, `.read()` all at once."""
+        """(N, d) features, of deepcluster-v2 (N, views, dim), lazily: `.shape`; `.blocks()`, by chunk; `.read()`."""
         return self._files.rows(epoch, FEATURES, "extract")
 
     def whitened(self, epoch: Epoch) -> ChunkReader:
-        """The (N, dim) whitened features, lazily; see `features`."""
+        """(N, dim) whitened features, lazily; see `features`."""
         return self._files.rows(epoch, WHITENED, "whiten")
 
     def centroids(self, epoch: Epoch) -> NDArray[np.float32]:
-        """(k, dim) float32."""
+        """(k, dim) float32; of deepcluster-v2 (heads, k, dim)."""
         centroids: NDArray[np.float32] = np.load(self._files.clustered(epoch, CENTROIDS))
         return centroids
 
     def pseudolabels(self, epoch: int) -> pd.DataFrame:
-        """image (int64), label (int32, dense): what the epoch trained on."""
+        """image (int64), label (int32, dense), of deepcluster-v2 also label_1, …: what the epoch trained on."""
         return read_parquet(self._files.clustered(epoch, PSEUDOLABELS))
 
     def steps(self, epoch: int) -> pd.DataFrame:

@@ -27,10 +27,10 @@ def verdict(summary: Mapping[str, Any], params: RunParams) -> list[str]:
     line = "; ".join(wrong.values())
     if wrong and summary["loss"] is not None:
         line += _advice(next(iter(wrong)), params)
-    return list(filter(None, [_numbers(summary), line]))
+    return list(filter(None, [_numbers(summary, params), line]))
 
 
-def _numbers(summary: Mapping[str, Any]) -> str:
+def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
     parts = []
     if summary["loss"] is not None:
         labels = summary["labels"]
@@ -40,7 +40,9 @@ def _numbers(summary: Mapping[str, Any]) -> str:
     if measured:
         groups = ", ".join(f"{word} {summary[own]:.3f}" for word, (own, _) in measured.items())
         beside = []
-        for words, prefix in (("before training", "untrained"), ("k-means on pixels", "pixels")):
+        # Those of the first epoch, which `final` may group otherwise.
+        before = "before training" if params.at_the_end == params else "before training, grouped as epochs are"
+        for words, prefix in ((before, "untrained"), ("k-means on pixels", "pixels")):
             values = [summary[f"{prefix}_{ending}"] for _, ending in measured.values()]
             # An epoch that was recorded earlier lacks the later measures.
             if values[0] is not None:
@@ -92,8 +94,8 @@ def _advice(finding: str, params: RunParams) -> str:
     if _goes_on(params):
         words.append(f"more epochs, `{longer(params)}`")
     if finding == "standstill":
-        # What the top layer has time for: it begins anew with each clustering.
-        if params.train.top_momentum == 0:
+        # What the top layer has time for: it begins anew with each clustering. Centroids that are one learn nothing.
+        if params.train.top_momentum == 0 and params.recipe == "deepcluster":
             words.append(f"momentum for the top layer, {branch} train.top_momentum=0.9`")
         else:
             words.append(f"more passes between two clusterings, {branch} train.passes={params.train.passes * 2:g}`")

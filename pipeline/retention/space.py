@@ -48,19 +48,21 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
         Refusal: they need more than is free.
     """
     features = ARCHITECTURES[params.model.architecture].features(params.model.width)
+    projected = params.model.projection.dim
     rows = {
         PIXELS: (params.dataset.size if params.dataset else 0) ** 2 * MEAN_ASPECT * COLOUR_BYTES,
-        FEATURES: features * (2 if params.extract.dtype == "float16" else 4),
+        FEATURES: (features if projected is None else projected * params.extract.views)
+        * (2 if params.extract.dtype == "float16" else 4),
         WHITENED: params.whiten.dim * 4,
         # Bytes a row, measured with random clusters, which compress worst.
-        ASSIGNMENTS: 11 * COPIES,
-        PSEUDOLABELS: 7 * COPIES,
+        ASSIGNMENTS: (7 + 4 * params.cluster.heads) * COPIES,
+        PSEUDOLABELS: (3 + 4 * params.cluster.heads) * COPIES,
     }
     size = {name: each * images for name, each in rows.items()} | {
         # float32 weights and momenta; the epoch's checkpoint.pt is a hard link to the same file.
         "trained": parameters(params) * 8,
         WEIGHTS: parameters(params) * 4,
-        CENTROIDS: (params.cluster.k or 0) * params.whiten.dim * 4 * COPIES,
+        CENTROIDS: (params.cluster.k or 0) * params.cluster.heads * (projected or params.whiten.dim) * 4 * COPIES,
         PCA: features * params.whiten.dim * 8 * COPIES,
     }
     growth = _Growth(params, checkpoint=size["trained"])
@@ -125,6 +127,9 @@ class _Growth:
 
 
 def parameters(params: RunParams) -> int:
-    """Number of trainable parameters of the run's backbone."""
+    """Number of trainable parameters of the run's backbone, with its projection if it has one."""
     model = params.model
-    return ARCHITECTURES[model.architecture].parameters(sobel=model.sobel, input=model.input, width=model.width)
+    architecture = ARCHITECTURES[model.architecture]
+    backbone = architecture.parameters(sobel=model.sobel, input=model.input, width=model.width)
+    hidden, dim = model.projection.hidden or 0, model.projection.dim or 0
+    return backbone + (architecture.features(model.width) + 1 + 2 + dim) * hidden + dim

@@ -15,6 +15,7 @@ from stages.parameters.model import ModelParams
 
 def build(model: ModelParams, dropout: float = 0.5, top_dropout: float = 0.0) -> Backbone:
     """The backbone that `model` describes; `restore` or `initialise` sets its weights."""
+    hidden, dim = model.projection.hidden, model.projection.dim
     return Backbone(
         model.architecture,
         sobel=model.sobel,
@@ -22,6 +23,7 @@ def build(model: ModelParams, dropout: float = 0.5, top_dropout: float = 0.0) ->
         width=model.width,
         dropout=dropout,
         top_dropout=top_dropout,
+        projection=None if hidden is None or dim is None else (hidden, dim),
     )
 
 

@@ -59,24 +59,53 @@ def tracked_keys(stage: Mapping[str, Any]) -> Iterator[str]:
             yield from keys
 
 
-def untracked(stages: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+def untracked(stages: Mapping[str, Any], values: Mapping[str, Any], *, final: bool = False) -> Iterator[str]:
     """Keys that a dvc.yaml should track and does not: declared since it was written, and no longer at their default.
 
     Args:
         stages: the stages of the dvc.yaml, by name.
         values: the run's current parameters, nested as in params.yaml.
+        final: whether it is that of final/.
     """
     for name, stage in stages.items():
         if name != PRUNED and name in declared():
-            yield from unrecorded(keys_of(name), tracked_keys(stage), values)
+            yield from unrecorded(keys_of(name, final=final), tracked_keys(stage), values)
 
 
-def fits(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
-    """Whether a dvc.yaml plans a clustering for an epoch exactly if `cluster.every` asks for one.
+def misfit(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> str | None:
+    """The parameter that a dvc.yaml does not fit by the stages that it plans: `recipe`, `cluster.every`, or none.
 
     Args:
         stages: the stages of the dvc.yaml, by name.
     """
+    if of_other_recipe(params, stages):
+        return "recipe"
+    return None if _clusters_as_asked(params, epoch, stages) else "cluster.every"
+
+
+def of_other_recipe(params: RunParams, stages: Mapping[str, Any]) -> bool:
+    """Whether a stage, or a file that one reads, belongs to another recipe.
+
+    Args:
+        stages: the stages of a dvc.yaml or of a dvc.lock, by name.
+    """
+    for name, entry in stages.items():
+        stage = declared().get(name)
+        if stage is None:
+            continue
+        others = {read.name for read in stage.reads.values() if read.recipe not in (None, params.recipe)}
+        if stage.recipe not in (None, params.recipe) or others & _read_by(entry):
+            return True
+    return False
+
+
+def _read_by(entry: Mapping[str, Any]) -> set[str]:
+    """The names of the files that a stage reads, by its entry in a dvc.yaml or a dvc.lock."""
+    return {Path(dep if isinstance(dep, str) else dep["path"]).name for dep in entry.get("deps", [])}
+
+
+def _clusters_as_asked(params: RunParams, epoch: int, stages: Mapping[str, Any]) -> bool:
+    """Whether a clustering is planned for an epoch exactly if `cluster.every` asks for one."""
     anew = clustered_epoch(params, epoch) == epoch
     if PRUNED in stages:
         outs = {out if isinstance(out, str) else next(iter(out)) for out in stages[PRUNED].get("outs", [])}

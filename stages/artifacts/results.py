@@ -38,11 +38,13 @@ def write_result(
         trained: the network that was evaluated.
     """
     measured = _rounded(found.numbers)
+    # No evaluation sees a projection.
+    network = trained.model.model_dump(exclude={"projection"})
     content = {
         "run": run,
         "evaluation": entry.name,
         "settings": entry.model_dump(mode="json", exclude={"name"}),
-        "network": trained.model.model_dump() | asdict(trained.training) | {"sha256": trained.sha256},
+        "network": network | asdict(trained.training) | {"sha256": trained.sha256},
         "measured_on": dict(found.measured_on),
         "follows": dict(found.follows),
         "numbers": measured,

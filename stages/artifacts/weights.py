@@ -129,8 +129,8 @@ def write_backbone(path: Path, model: ModelParams, state: Mapping[str, Tensor], 
         if facts_of(model).any_input
         else "output of the second hidden layer, before its ReLU"
     )
-    about = model.model_dump() | {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "features": features}
-    about |= {"training": asdict(training)}
+    about = model.model_dump(exclude={"projection"}) | {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    about |= {"features": features, "training": asdict(training)}
     tensors = {name: value.contiguous() for name, value in state.items()}
     write_bytes(path, save_tensors(tensors, metadata={KEY: json.dumps(about, sort_keys=True)}))
 

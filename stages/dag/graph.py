@@ -17,6 +17,7 @@ from stages.dag.names import PACK
 from stages.dag.nodes import PRUNED, UNFINISHED, Node, Out
 from stages.dag.stage import Place, Read, Stage
 from stages.parameters.evaluation import Evaluation
+from stages.parameters.final import FinalParams
 from stages.parameters.keys import leaves
 from stages.parameters.protocols import ProtocolParams
 from stages.parameters.run import RunParams
@@ -54,6 +55,8 @@ class _Spot:
     def sources(self, read: Read) -> list[str]:
         """The folders whose files a stage in this folder reads; none where nothing fits `read.of`."""
         params, of = self.params, read.of
+        if read.recipe not in (None, params.recipe):
+            return []
         if of == "here":
             return [self.folder]
         if of == "data set":
@@ -105,15 +108,19 @@ def _node(stage: Stage, spot: _Spot) -> Node:
     )
     # `init` stands in the run's folder and makes the network of epoch 0.
     epoch = 0 if stage.place == "start" else spot.epoch
-    return Node(spot.folder, stage.name, deps, outs, keys_of(stage.name), epoch, spot.params.run, several, root_keys)
+    keys = keys_of(stage.name, final=spot.where == "final")
+    return Node(spot.folder, stage.name, deps, outs, keys, epoch, spot.params.run, several, root_keys)
 
 
 @cache
-def keys_of(name: str) -> tuple[str, ...]:
+def keys_of(name: str, *, final: bool = False) -> tuple[str, ...]:
     """Dotted keys of the run's params.yaml that a stage depends on, such as train.lr; its revision comes last.
 
     None for a stage of the data, and for `resolve`, which makes that file. An entry of `evaluations` is none of its
     keys, nor is the revision of a stage that depends on one.
+
+    Args:
+        final: in final/, where the keys of `final` that bear its name hold as well.
     """
     stage = declared()[name]
     if stage.place == "evaluation" and stage.keys:
@@ -121,6 +128,8 @@ def keys_of(name: str) -> tuple[str, ...]:
     if stage not in of_runs():
         return ()
     own = [key for key in leaves(stage.keys) if key not in stage.untracked] if stage.keys else []
+    if final:
+        own += [key for key in leaves(FinalParams, "final.") if key.startswith(f"final.{name}.")]
     return (*own, f"revision.{name}") if stage.revised else tuple(own)
 
 
@@ -136,7 +145,8 @@ def guard_keys(recorded: Collection[str]) -> list[str]:
 
 def _nodes(spot: _Spot, places: Iterable[Place]) -> list[Node]:
     wanted = tuple(places)
-    return [_node(stage, spot) for stage in declared().values() if stage.place in wanted]
+    stages = (stage for stage in declared().values() if stage.recipe in (None, spot.params.recipe))
+    return [_node(stage, spot) for stage in stages if stage.place in wanted]
 
 
 def epoch_nodes(params: RunParams, epoch: int, plans: Plans | None = None) -> list[Node]:
@@ -257,6 +267,7 @@ def pruned_node(params: RunParams, epoch: int, *, network: bool, checkpoint: boo
                 outs[role] = replace(out, kept=True)
     planned = (plans or {}).get(epoch)
     before = [stage for stage in of_runs() if stage.place not in ("network", "end")]
+    before = [stage for stage in before if stage.recipe in (None, params.recipe)]
     stages = [stage for stage in before if planned is None or stage.name in planned]
     stages += [stage for stage in of_runs() if stage.place == "start" and stage not in stages]
     keys = [key for stage in stages for key in keys_of(stage.name)]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from stages.parameters.types import Recipe
+
 Place = Literal[
     "drawn data set",
     "data set",
@@ -87,10 +89,11 @@ has replaced it (`persistent`); in its cache and shown by `dvc metrics` (`metric
 
 @dataclass(frozen=True)
 class Read:
-    """An input: the name of a file or folder, and the folder that holds it."""
+    """An input: the name of a file or folder, the folder that holds it, and the recipe that reads it, if one alone."""
 
     name: str
     of: Source = "here"
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Stage:
         root_keys: keys of the root's params.yaml, for a stage that reads that file; {dataset}, {set}, {run} and
             {evaluation} stand for the names.
         revised: whether its module has a REVISION, which is raised when its results change.
+        recipe: the recipe that has this stage; None for all.
     """
 
     name: str
@@ -126,6 +130,7 @@ class Stage:
     untracked: tuple[str, ...] = ()
     root_keys: tuple[str, ...] = ()
     revised: bool = True
+    recipe: Recipe | None = None
 
     def named_root_keys(self, **names: str | None) -> tuple[str, ...]:
         """`root_keys` with names put in, without those whose name is None."""

@@ -1,7 +1,8 @@
 """The convnets f_theta of the paper (section 3.4) in torch, built from `stages.method.architectures`.
 
 A backbone maps uint8 images to features. `Backbone.features` gives those that are clustered, from the last hidden
-layer before its ReLU; `Backbone.forward` applies the ReLU too, for the top layer g_W.
+layer before its ReLU; `Backbone.forward` applies the ReLU too, for the top layer g_W. With a projection both give the
+unit vectors that DeepCluster-v2 clusters and compares with centroids.
 """
 
 from __future__ import annotations
@@ -36,6 +37,22 @@ class Dropout(nn.Dropout):
         return input * kept / (1 - self.p)
 
 
+class Projection(nn.Sequential):
+    """Two layers from features to vectors of unit length, as in SwAV and DeepCluster-v2 (Caron et al. 2020).
+
+    Args:
+        features, hidden, dim: units that come in, in between, and out.
+    """
+
+    def __init__(self, features: int, hidden: int, dim: int) -> None:
+        first = nn.Linear(features, hidden)
+        super().__init__(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim))
+
+    def forward(self, input: Tensor) -> Tensor:
+        # In float32 whatever the precision of the layers: a cosine is divided by a small temperature.
+        return nn.functional.normalize(super().forward(input).to(self[0].weight.dtype))
+
+
 class Backbone(nn.Module):
     """A network without its top layer: fixed preprocessing, convolutions, and the two hidden layers if it has any.
 
@@ -45,10 +62,11 @@ class Backbone(nn.Module):
         input: side in pixels of the square images.
         width: factor on the number of channels of each layer.
         dropout: share of units dropped in training, before both hidden layers (VGG-16: before the second alone).
-        top_dropout: share of features that `forward` drops in training, before the top layer.
+        top_dropout: share of features that are dropped in training, before the top layer or the projection.
+        projection: units of its hidden layer and dimensions that it gives; None for none.
 
     Attributes:
-        dim: number of features per image.
+        dim: number of features per image, as `features` gives them.
 
     Raises:
         KeyError: no architecture has that name.
@@ -64,6 +82,7 @@ class Backbone(nn.Module):
         width: float = 1.0,
         dropout: float = 0.5,
         top_dropout: float = 0.0,
+        projection: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         plan = ARCHITECTURES[architecture]
@@ -92,9 +111,15 @@ class Backbone(nn.Module):
             )
             last = nn.ReLU()
         self.activation = nn.Sequential(last, Dropout(top_dropout))
+        self.projection: Projection | None = None
+        if projection is not None:
+            self.projection = Projection(self.dim, *projection)
+            self.dim = projection[1]
 
     def features(self, images: Tensor) -> Tensor:
         """(B, dim) features to cluster of uint8 (B, 3, input, input) images: before the last ReLU (section 3.2).
+
+        With a projection, vectors of unit length.
 
         Raises:
             Refusal: pixels are no bytes. Those between 0 and 1 would give other features, and none would notice.
@@ -105,12 +130,16 @@ class Backbone(nn.Module):
                 "`(images * 255).round().to(torch.uint8)`"
             )
         features: Tensor = self.classifier(self.convolutions(self.input(images)))
+        if self.projection is not None:
+            features = self.projection(self.activation(features))
         return features
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, dim) input of the top layer for uint8 (B, 3, input, input) images: `features` after the last ReLU."""
-        out: Tensor = self.activation(self.features(images))
-        return out
+        features = self.features(images)
+        if self.projection is None:
+            features = self.activation(features)
+        return features
 
 
 def fold(network: Backbone) -> Backbone:
@@ -146,9 +175,12 @@ def _modules(layers: Sequence[Layer], shapes: Sequence[Shape], channels: int) ->
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draws all weights from normal distributions with mean 0 (section 3.2), in place.
 
-    The standard deviation is sqrt(2 / (kernel^2 * output channels)) for convolutions and `TOP_STD` for linear layers.
-    Biases start at 0, and batch normalisation as the identity.
+    The standard deviation is sqrt(2 / (kernel^2 * output channels)) for convolutions and `TOP_STD` for linear layers;
+    in a projection, which the paper lacks, sqrt(1 / (3 * inputs)), that of torch. Biases start at 0, and batch
+    normalisation as the identity.
     """
+    projections = [module for module in network.modules() if isinstance(module, Projection)]
+    projected = {module for projection in projections for module in projection}
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
@@ -156,12 +188,13 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
                 module.weight.normal_(0, math.sqrt(2 / fan), generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
-            elif isinstance(module, nn.BatchNorm2d):
+            elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
                 assert module.weight is not None and module.bias is not None
                 module.weight.fill_(1)
                 module.bias.zero_()
             elif isinstance(module, nn.Linear):
-                module.weight.normal_(0, TOP_STD, generator=generator)
+                std = (3 * module.in_features) ** -0.5 if module in projected else TOP_STD
+                module.weight.normal_(0, std, generator=generator)
                 module.bias.zero_()
 
 
@@ -172,6 +205,26 @@ def top_layer(dim: int, labels: int) -> nn.Linear:
         top.weight.normal_(0, TOP_STD)
         top.bias.zero_()
     return top
+
+
+class Centroids(nn.Module):
+    """The classifier of DeepCluster-v2: the fixed centroids of each clustering, by the cosine (Caron et al. 2020).
+
+    Args:
+        centroids: of each clustering, (k, dim) rows of unit length; k may differ.
+        temperature: that the cosines are divided by.
+    """
+
+    def __init__(self, centroids: Sequence[Tensor], temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        for head, rows in enumerate(centroids):
+            self.register_buffer(str(head), rows)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Of each clustering, (B, k) logits of (B, dim) unit vectors."""
+        with torch.autocast(features.device.type, enabled=False):
+            return [features @ rows.T / self.temperature for rows in self.buffers()]
 
 
 def trainable(network: nn.Module) -> Iterator[nn.Parameter]:

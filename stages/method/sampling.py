@@ -55,6 +55,16 @@ def released_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generat
     return by_cluster[uniform_draws(labels, count, rng)]
 
 
+def shuffled_draws(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(count,) int64 image indices: each image once in random order, then again, whatever its label.
+
+    Args:
+        labels: (N,) label of each image.
+    """
+    rounds = [rng.permutation(len(labels)) for _ in range(-(-count // len(labels)))]
+    return np.concatenate(rounds)[:count]
+
+
 def batches(count: int, size: int) -> list[tuple[int, int]]:
     """Start and end of consecutive batches of `size` out of `count` images, the last one smaller or by one larger.
 

@@ -31,7 +31,7 @@ class Shards:
         parts: network and top layer of each copy.
     """
 
-    def __init__(self, network: Backbone, top: nn.Linear, count: int) -> None:
+    def __init__(self, network: Backbone, top: nn.Module, count: int) -> None:
         self.parts = [(network, top)]
         for _ in range(count - 1):
             pair = copy.deepcopy(network), copy.deepcopy(top)
@@ -46,7 +46,7 @@ class Shards:
                 for dropout in _dropouts(*pair):
                     dropout.generator = torch.Generator(next(_parameters(*pair)).device)
 
-    def map(self, work: Callable[[Backbone, nn.Linear, Tensor, Tensor], T], batch: Tensor, target: Tensor) -> list[T]:
+    def map(self, work: Callable[[Backbone, nn.Module, Tensor, Tensor], T], batch: Tensor, target: Tensor) -> list[T]:
         """`work` of each copy on its part of the batch, in order; afterwards each weight has the sum of the gradients.
 
         Args:

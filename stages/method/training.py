@@ -1,9 +1,9 @@
-"""One step of SGD on Eq. 1 (section 3.4), and its step size."""
+"""One step of SGD on Eq. 1 (section 3.4), or on that of DeepCluster-v2, and its step size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,24 +12,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.method.networks import Backbone, autocast, place, top_layer, trainable
+from stages.method.networks import Backbone, Centroids, autocast, place, top_layer, trainable
 from stages.method.shards import Shards
+from stages.method.views import Recolour
 
 
 @dataclass
 class Learner:
-    """Everything that a training step changes: backbone and top layer, each with an SGD of its own."""
+    """Everything that a training step changes: backbone and top layer, each with an SGD of its own.
+
+    Attributes:
+        top_optimizer: None where the top layer is fixed.
+    """
 
     network: Backbone
-    top: nn.Linear
+    top: nn.Linear | Centroids
     optimizer: torch.optim.SGD
-    top_optimizer: torch.optim.SGD
+    top_optimizer: torch.optim.SGD | None
     shards: Shards
 
     def state(self) -> dict[str, Any]:
         """The `state_dict` of each part, by its name."""
         parts = ("network", "top", "optimizer", "top_optimizer")
-        return {part: getattr(self, part).state_dict() for part in parts}
+        return {part: getattr(self, part).state_dict() for part in parts if getattr(self, part) is not None}
 
     def load(self, state: dict[str, Any]) -> None:
         """Restores what `state` gave.
@@ -41,9 +46,24 @@ class Learner:
             getattr(self, part).load_state_dict(value)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Views of one size.
+
+    Attributes:
+        pictures: (B, H, W, 3) uint8.
+        labels: (B, heads) int64 pseudo-labels, a column a clustering.
+        recolour: how their colours change on the device; None: not.
+    """
+
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    recolour: Recolour | None = None
+
+
 def new_learner(
     network: Backbone,
-    labels: int,
+    labels: int | Sequence[Tensor],
     momenta: dict[int, Any],
     *,
     lr: float,
@@ -52,6 +72,7 @@ def new_learner(
     top_momentum: float = 0.0,
     nesterov: bool = False,
     shards: int = 1,
+    temperature: float | None = None,
     device: torch.device,
 ) -> Learner:
     """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
@@ -60,7 +81,7 @@ def new_learner(
     has the same weight decay.
 
     Args:
-        labels: number of pseudo-labels.
+        labels: number of pseudo-labels; or, for a fixed top layer, their (k, dim) centroids in each clustering.
         momenta: `state` of the SGD at the end of the epoch before, by number of the parameter; {} in the first.
         lr: step size.
         momentum: of the backbone's SGD.
@@ -68,8 +89,14 @@ def new_learner(
         top_momentum: of the top layer's SGD.
         nesterov: Nesterov's momentum in place of the plain one.
         shards: parts of each batch whose gradients are computed side by side.
+        temperature: of the softmax over centroids.
     """
-    top = top_layer(network.dim, labels)
+    top: nn.Linear | Centroids
+    if isinstance(labels, int):
+        top = top_layer(network.dim, labels)
+    else:
+        assert temperature is not None
+        top = Centroids(labels, temperature)
     network = place(network.train(), device)
     top = top.to(device)
 
@@ -81,50 +108,56 @@ def new_learner(
     if momenta:
         # The momentum alone is carried over; step size and weight decay are this epoch's.
         optimizer.load_state_dict({"state": momenta, "param_groups": optimizer.state_dict()["param_groups"]})
-    return Learner(network, top, optimizer, sgd(top.parameters(), top_momentum), Shards(network, top, shards))
+    top_optimizer = sgd(top.parameters(), top_momentum) if isinstance(top, nn.Linear) else None
+    return Learner(network, top, optimizer, top_optimizer, Shards(network, top, shards))
 
 
 def train_step(
-    learner: Learner,
-    pictures: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    lr: float,
-    precision: str,
-    change: Callable[[Tensor], Tensor] | None = None,
-    top_lr: float | None = None,
+    learner: Learner, batches: Sequence[Batch], lr: float, precision: str, top_lr: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """One step of SGD on Eq. 1 for one batch.
+    """One step of SGD on Eq. 1 for one batch, which may have views of several sizes.
+
+    The loss is the mean over all views and clusterings.
 
     Args:
-        pictures: (B, H, W, 3) uint8.
-        labels: (B,) pseudo-labels.
         lr: step size of the backbone's SGD.
         precision: of the arithmetic; `float32`, `tf32` or `bf16`.
-        change: from the batch as (B, 3, H, W) uint8 on the device to what the network sees, alike.
         top_lr: step size of the top layer's SGD; None: `lr`.
 
     Returns:
-        The mean loss of the batch and its number of right predictions, as scalars on the device.
+        The loss, and how many views of the first size have their label of the first clustering predicted, as scalars
+        on the device.
     """
-    device = learner.top.weight.device
-    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device, non_blocking=True)
-    target = torch.from_numpy(labels).to(device, non_blocking=True)
-    if change is not None:
-        batch = change(batch)
     for optimizer, rate in ((learner.optimizer, lr), (learner.top_optimizer, top_lr or lr)):
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-
-    def differentiate(network: Backbone, top: nn.Linear, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast(device, precision):
-            logits = top(network(images))
-        loss = nn.functional.cross_entropy(logits.float(), wanted) * (len(images) / len(batch))
-        loss.backward()
-        return loss.detach(), (logits.detach().argmax(1) == wanted).sum()
-
-    losses, right = zip(*learner.shards.map(differentiate, batch, target), strict=True)
+        if optimizer is not None:
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+    total = sum(len(batch.labels) for batch in batches)
+    losses, right = zip(*(_differentiate(learner, batch, total, precision) for batch in batches), strict=True)
     learner.optimizer.step()
-    learner.top_optimizer.step()
+    if learner.top_optimizer is not None:
+        learner.top_optimizer.step()
+    return torch.stack(losses).sum(), right[0]
+
+
+def _differentiate(learner: Learner, batch: Batch, total: int, precision: str) -> tuple[Tensor, Tensor]:
+    """Adds a batch's part of the gradients of a step that has `total` views; see `train_step` for what it returns."""
+    device = next(learner.network.parameters()).device
+    pictures = torch.from_numpy(batch.pictures).permute(0, 3, 1, 2).to(device, non_blocking=True)
+    target = torch.from_numpy(batch.labels).to(device, non_blocking=True)
+    if batch.recolour is not None:
+        pictures = batch.recolour(pictures)
+
+    def differentiate(network: Backbone, top: nn.Module, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(device, precision):
+            found = top(network(images))
+        logits = found if isinstance(found, list) else [found]
+        heads = [nn.functional.cross_entropy(each.float(), wanted[:, head]) for head, each in enumerate(logits)]
+        loss = torch.stack(heads).mean() * (len(images) / total)
+        loss.backward()
+        return loss.detach(), (logits[0].detach().argmax(1) == wanted[:, 0]).sum()
+
+    losses, right = zip(*learner.shards.map(differentiate, pictures, target), strict=True)
     return torch.stack(losses).sum(), torch.stack(right).sum()
 
 

@@ -48,12 +48,14 @@ def check_sizes(params: RunParams) -> None:
     else:
         check_chunk(dataset)
     features = architecture.features(model.width)
-    if params.whiten.dim > features:
-        raise Refusal(
-            f"params.yaml: whiten.dim: {params.whiten.dim} is more than the {features} features of the "
-            f"network: --set whiten.dim={features}"
-        )
+    for prefix, section in (("", params), ("final.", params.at_the_end)):
+        if params.recipe == "deepcluster" and section.whiten.dim > features:
+            raise Refusal(
+                f"params.yaml: {prefix}whiten.dim: {section.whiten.dim} is more than the {features} features of the "
+                f"network: --set {prefix}whiten.dim={features}"
+            )
     _check_method(params)
+    _check_recipe(params)
     _check_init(params)
     _check_train(params)
     train = params.train
@@ -87,20 +89,46 @@ def _check_method(params: RunParams) -> None:
             )
 
 
+def _check_recipe(params: RunParams) -> None:
+    if params.recipe == "deepcluster":
+        return
+    if params.cluster.method != "kmeans":
+        raise Refusal(
+            f"params.yaml: cluster.method: {params.recipe} trains on the centroids of k-means, and "
+            f"{params.cluster.method} has none: --set cluster.method=kmeans"
+        )
+    needed = {f"model.projection.{key}": value for key, value in params.model.projection}
+    for key, value in (needed | {"train.temperature": params.train.temperature}).items():
+        if value is None:
+            raise Refusal(f"params.yaml: {key}: null, and recipe {params.recipe} needs it: --set {key}=…")
+
+
 def _check_train(params: RunParams) -> None:
     train, model = params.train, params.model
     architecture = ARCHITECTURES[model.architecture]
-    if train.input is not None and train.input != model.input:
-        if isinstance(architecture, PlainNetwork):
+    side, small = train.sides(model)
+    end = params.at_the_end.extract
+    wanted = [("train.input", side, "train.input=null")]
+    wanted.append(("extract.input", params.extract.side(model), "extract.input=null"))
+    wanted.append(("final.extract.input", end.side(model), "final.extract.input=null"))
+    if train.small.views:
+        wanted.append(("train.small.input", small, "train.small.views=0"))
+    for key, pixels, otherwise in wanted:
+        if pixels != model.input and isinstance(architecture, PlainNetwork):
             raise Refusal(
-                f"params.yaml: train.input: {model.architecture} takes pictures of model.input alone, {model.input} "
-                "pixels: --set train.input=null"
+                f"params.yaml: {key}: {model.architecture} takes pictures of model.input alone, {model.input} "
+                f"pixels: --set {otherwise}"
             )
-        if train.input < architecture.least_input:
+        if pixels < architecture.least_input:
             raise Refusal(
-                f"params.yaml: train.input: {model.architecture} needs pictures of at least "
-                f"{architecture.least_input} pixels, not {train.input}: --set train.input=null"
+                f"params.yaml: {key}: {model.architecture} needs pictures of at least {architecture.least_input} "
+                f"pixels, not {pixels}: --set {otherwise}"
             )
+    if train.small.area > train.small.area_most:
+        raise Refusal(
+            f"params.yaml: train.small.area: {train.small.area:g} is more than area_most, {train.small.area_most:g}: "
+            f"--set train.small.area={train.small.area_most:g}"
+        )
     if train.batch < 2 * train.shards:
         raise Refusal(
             f"params.yaml: train.shards: batch normalisation needs 2 pictures in each of {train.shards} parts, and "
@@ -177,17 +205,22 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
         )
     if params.cluster.method == "labels" and labelled is not None and labelled < images:
         raise Refusal("params.yaml: cluster.method: labels: some pictures have none; --set cluster.method=kmeans")
-    k, dim = params.cluster.k, params.whiten.dim
     if images < 2:
         where = "" if labelled is None else " (see rejected.parquet)"
         raise Refusal(
             f"datasets.{params.pictures.name}: {plural(images, 'usable picture')} in {params.pictures.path}; "
             f"at least 2 are needed{where}"
         )
-    wrong = [f"whiten.dim: {dim} dimensions"] if dim > images else []
-    fitting = f" --set whiten.dim={max(1, images // 2)}" if wrong else ""
-    if k is not None and k > images:
-        wrong.insert(0, f"cluster.k: {k} clusters")
-        fitting = f" --set cluster.k={max(1, images // 20)}{fitting}"
+    wrong, fitting = list[str](), ""
+    for prefix, section in (("", params), ("final.", params.at_the_end)):
+        if wrong:
+            break
+        k, dim = section.cluster.k, section.whiten.dim
+        if k is not None and k > images:
+            wrong.append(f"{prefix}cluster.k: {k} clusters")
+            fitting += f" --set {prefix}cluster.k={max(1, images // 20)}"
+        if params.recipe == "deepcluster" and dim > images:
+            wrong.append(f"{prefix}whiten.dim: {dim} dimensions")
+            fitting += f" --set {prefix}whiten.dim={max(1, images // 2)}"
     if wrong:
         raise Refusal(f"params.yaml: {' and '.join(wrong)} for {plural(images, 'picture')};{fitting}")

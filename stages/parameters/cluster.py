@@ -33,6 +33,9 @@ class ClusteringParams(Section):
     """Of k-means, at most (20 in the released code)."""
     spherical: Bool = False
     """Whether centroids have unit length, so that k-means goes by the cosine; false under another method."""
+    heads: Annotated[Int, Field(ge=1)] = 1
+    """In `recipe: deepcluster-v2`, how many clusterings there are, each of k clusters (3 in Caron et al. 2020); else
+    1."""
     pic: PICParams
 
 

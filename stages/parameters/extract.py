@@ -1,4 +1,4 @@
-"""The section `extract`: features of one view of each picture (section 3.2)."""
+"""The section `extract`: features of each picture (section 3.2)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pydantic import Field
 
 from stages.parameters.model import ModelParams
 from stages.parameters.types import Device, Int, Precision, Section
+from stages.parameters.views import AugmentParams
+
+View = Literal["centre", "whole", "five-crop"]
 
 
 class ExtractParams(Section):
@@ -19,8 +22,20 @@ class ExtractParams(Section):
     """Of features.zarr; float16 halves the disk."""
     chunk_rows: Annotated[Int, Field(ge=1)]
     """Images in a chunk of features.zarr and whitened.zarr."""
-    view: Literal["centre", "whole"] = "centre"
-    """What the network sees of a picture: the square in its middle, or all of it, squashed to a square."""
+    view: View = "centre"
+    """What the network sees of a picture: the square in its middle; all of it, squashed to a square; or five crops,
+    four corners and the middle, whose features are averaged."""
+    input: Annotated[Int, Field(ge=1)] | None = None
+    """Side in pixels of what it sees then, of a network that takes any; null: `model.input`."""
+    views: Annotated[Int, Field(ge=1)] = 1
+    """In `recipe: deepcluster-v2`, how many views of each picture there are features of: that of `view`, and random
+    crops; else 1."""
+    augment: AugmentParams = AugmentParams()
+    """Of those crops."""
+
+    def side(self, model: ModelParams) -> int:
+        """Side in pixels of what the network sees."""
+        return self.input or model.input
 
 
 class ExtractKeys(Section):

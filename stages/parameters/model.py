@@ -9,6 +9,15 @@ from pydantic import Field
 from stages.parameters.types import Bool, Float, Int, Section
 
 
+class ProjectionParams(Section):
+    """What `recipe: deepcluster-v2` puts on top of the features; each null under the other recipe."""
+
+    hidden: Annotated[Int, Field(ge=1)] | None = None
+    """Units of its hidden layer (2,048 in Caron et al. 2020)."""
+    dim: Annotated[Int, Field(ge=1)] | None = None
+    """Dimensions of the unit vectors that it gives (128 there)."""
+
+
 class ModelParams(Section):
     """The backbone; `stages.method.architectures` has the facts of each."""
 
@@ -20,6 +29,7 @@ class ModelParams(Section):
     """Side in pixels of the square crops that the network sees (224 in the paper)."""
     width: Annotated[Float, Field(gt=0, le=4)]
     """Factor on the number of channels of each layer (1 in the paper)."""
+    projection: ProjectionParams = ProjectionParams()
 
 
 class ModelKeys(Section):

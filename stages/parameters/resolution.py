@@ -18,11 +18,23 @@ from stages.parameters.named import no_run, refuse_name
 from stages.parameters.protocols import DATA_SET, EVALUATION_SET, names_of, protocols
 from stages.parameters.run import RunParams, run_params_class
 from stages.parameters.sets import EvaluationSet, check_set
+from stages.parameters.views import AugmentParams
 
 S = TypeVar("S", bound=BaseModel)
 
 NOT_OVERRIDDEN = ("datasets", "evaluation_sets", "evaluations", "runs")
 """Keys of the root's params.yaml that are no parameters of a run."""
+
+UNUSED: dict[str, dict[str, Any]] = {
+    "deepcluster": {
+        "model": {"projection": {"hidden": None, "dim": None}},
+        "extract": {"views": 1, "augment": AugmentParams().model_dump()},
+        "cluster": {"heads": 1},
+        "train": {"temperature": None},
+    },
+    "deepcluster-v2": {"cluster": {"spherical": True}, "train": {"top_lr": None, "top_momentum": 0.0}},
+}
+"""By recipe, what keys resolve to that it does not use or leaves no choice in."""
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +102,8 @@ def _relevant(values: dict[str, Any]) -> dict[str, Any]:
         values = values | {"cluster": dict(cluster) | absent}
     if isinstance(train, Mapping) and train.get("schedule") == "constant":
         values = values | {"train": dict(train) | {"horizon": None}}
-    return values
+    unused = UNUSED.get(str(values.get("recipe", "deepcluster")), {})
+    return merge(values, {name: own for name, own in unused.items() if isinstance(values.get(name), Mapping)})
 
 
 def validate_run(values: Mapping[str, Any], source: str) -> RunParams:

@@ -16,13 +16,14 @@ from stages.parameters.cluster import ClusterParams
 from stages.parameters.dataset import DatasetParams
 from stages.parameters.evaluation import Evaluation
 from stages.parameters.extract import ExtractParams
+from stages.parameters.final import FinalParams, at_the_end
 from stages.parameters.init import InitParams
 from stages.parameters.model import ModelParams
 from stages.parameters.named import refuse_name
 from stages.parameters.pseudolabel import PseudolabelParams
 from stages.parameters.retain import RetainParams
 from stages.parameters.train import TrainParams
-from stages.parameters.types import Device, Int, Precision, Section, Seed, Text
+from stages.parameters.types import Device, Int, Precision, Recipe, Section, Seed, Text
 from stages.parameters.whiten import WhitenParams
 
 
@@ -39,6 +40,9 @@ class RunParams(Section):
     """`RUN@EPOCH` that the run starts from; its own first epoch is the one after."""
     seed: Seed
     """Of everything random; with the epoch and the stage it fixes each result."""
+    recipe: Recipe = "deepcluster"
+    """The paper's, or DeepCluster-v2 (Caron et al. 2020, "Unsupervised Learning of Visual Features by Contrasting
+    Cluster Assignments", appendix), which trains on the centroids of several clusterings."""
     epochs: Annotated[Int, Field(ge=0)]
     """How many are trained (500 in the paper); 0 clusters the random network."""
     dataset: Annotated[DatasetParams | None, BeforeValidator(_absent)]
@@ -59,6 +63,7 @@ class RunParams(Section):
     cluster: ClusterParams
     pseudolabel: PseudolabelParams
     train: TrainParams
+    final: FinalParams = FinalParams()
     retain: RetainParams = RetainParams()
     """Of the root's params.yaml alone: no stage depends on it, and the run's own file lacks it."""
     evaluations: tuple[Evaluation, ...] = ()
@@ -78,6 +83,11 @@ class RunParams(Section):
         if dataset is not None:
             return dataset.model_dump()
         return dict.fromkeys(DatasetParams.model_fields)
+
+    @property
+    def at_the_end(self) -> RunParams:
+        """The parameters that hold in final/."""
+        return at_the_end(self, self.final)
 
     @property
     def pictures(self) -> DatasetParams:

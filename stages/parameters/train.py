@@ -8,23 +8,7 @@ from pydantic import Field
 
 from stages.parameters.model import ModelParams
 from stages.parameters.types import Bool, Device, Float, Int, Precision, Section, Seed
-
-
-class AugmentParams(Section):
-    """How a training picture is changed: random resized crops and flips (section 3.4), and colours on request."""
-
-    area: Annotated[Float, Field(gt=0, le=1)] = 0.08
-    """Least area of a crop as a share of the picture's; the most is all of it."""
-    flip: Annotated[Float, Field(ge=0, le=1)] = 0.5
-    """Share of crops that are mirrored."""
-    jitter: Annotated[Float, Field(ge=0, le=1)] = 0.0
-    """Most that brightness, contrast and saturation change, each as a share of itself."""
-    hue: Annotated[Float, Field(ge=0, le=0.5)] = 0.0
-    """Most that the hue turns, in full turns of the colour circle."""
-    grey: Annotated[Float, Field(ge=0, le=1)] = 0.0
-    """Share of crops that become grey."""
-    blur: Annotated[Float, Field(ge=0, le=1)] = 0.0
-    """Share of crops that are blurred."""
+from stages.parameters.views import AugmentParams, SmallCropsParams
 
 
 class TrainParams(Section):
@@ -42,8 +26,9 @@ class TrainParams(Section):
     """Share of units dropped before the hidden layers ("a dropout", section 3.4; .5 in the released code)."""
     passes: Annotated[Float, Field(gt=0)]
     """Draws a clustering, in multiples of the number of images (1 in the paper)."""
-    sampling: Literal["uniform", "released-code"]
-    """Uniform over pseudo-labels (section 3.3), or what the authors' sampler does in fact."""
+    sampling: Literal["uniform", "released-code", "shuffled"]
+    """Uniform over pseudo-labels (section 3.3), what the authors' sampler does in fact, or every picture equally often,
+    as in Caron et al. 2020."""
     schedule: Literal["constant", "cosine"]
     """Constant step size as in the paper, or half a cosine over `horizon` epochs."""
     horizon: Annotated[Int, Field(ge=1)] | None
@@ -61,7 +46,17 @@ class TrainParams(Section):
     """Parts of a batch whose gradients are computed side by side, each with batch normalisation of its own."""
     input: Annotated[Int, Field(ge=1)] | None = None
     """Side in pixels of the training crops, of a network that takes any; null: `model.input`."""
+    views: Annotated[Int, Field(ge=1)] = 1
+    """Crops of each drawn picture that stand in its batch (2 in Caron et al. 2020)."""
+    temperature: Annotated[Float, Field(gt=0)] | None = None
+    """Of the softmax over centroids in `recipe: deepcluster-v2` (.1 in Caron et al. 2020); else null."""
+    small: SmallCropsParams = SmallCropsParams()
     augment: AugmentParams = AugmentParams()
+
+    def sides(self, model: ModelParams) -> tuple[int, int]:
+        """Sides in pixels of the training crops, and of the small ones."""
+        side = self.input or model.input
+        return side, self.small.input or side // 2
 
 
 class TrainKeys(Section):

@@ -20,6 +20,7 @@ Text = Annotated[str, Field(strict=True)]
 Seed = Annotated[Int, Field(ge=0)]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 Precision = Literal["float32", "bf16", "tf32"]
+Recipe = Literal["deepcluster", "deepcluster-v2"]
 
 
 class Section(BaseModel):

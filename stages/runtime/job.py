@@ -204,6 +204,8 @@ def run_job(root: Path, node: Node, params: RunParams, report: Reporter) -> Job[
             )
             return keys, revision_of(node.stage)
         current = load_run_params(root / run_folder(params.run))
+        if node.in_final:
+            current = current.at_the_end
         return pick(current, stage.keys or NoKeys), current.revision.get(node.stage)
 
     return Job(root, node, load, report, params.seed)

@@ -60,6 +60,13 @@ def states_of(root: Path, params: RunParams, nodes: list[Node] | None = None) ->
     return {name: (status.state, status.why) for name, status in found.items()}
 
 
+def stale(root: Path, content: dict[str, Any], revision: dict[str, int] | None = None) -> set[str]:
+    """Stages that are out of date by themselves when params.yaml holds `content`, besides resolve."""
+    nodes = project_nodes(params_of(root))
+    states = states_of(root, resolve_run(content, "demo", revision or revisions()), nodes)
+    return {name for name, (state, _) in states.items() if state != "done"} - {"data/runs/demo:resolve"}
+
+
 def flip_byte(path: Path) -> None:
     """Changes one byte in the middle, keeping size and modification time, as a bad disk does."""
     before = path.stat()

@@ -17,3 +17,11 @@ def one_thread() -> Iterator[None]:
     with threadpool_limits(1):
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Everything but a loss in float64, so that a difference is a wrong formula and not rounding."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

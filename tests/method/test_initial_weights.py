@@ -36,6 +36,24 @@ def test_initial_weights_have_the_reference_deviations_and_zero_biases(architect
     assert kinds == ({nn.Conv2d, nn.Linear} if architecture in ("alexnet", "vgg16") else {nn.Conv2d})
 
 
+def test_a_projection_begins_with_the_deviations_of_torch_and_the_network_below_it_with_its_own():
+    network = small("alexnet", width=0.125, projection=(600, 100))
+    inputs = {network.projection[0]: network.projection[0].in_features, network.projection[3]: 600}
+    assert inputs[network.projection[0]] == 512
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            # torch draws them uniformly up to sqrt(1 / inputs), whose deviation is sqrt(1 / (3 inputs)).
+            expected = math.sqrt(1 / (3 * inputs[module])) if module in inputs else 0.01
+            weights = module.weight.detach().double().flatten().numpy()
+            assert abs(weights.std() / expected - 1) < 5 / math.sqrt(2 * len(weights)), module
+            assert (module.bias == 0).all()
+        if isinstance(module, nn.BatchNorm1d):
+            assert (module.weight == 1).all() and (module.bias == 0).all()
+    for layer in inputs:
+        weights = layer.weight.detach().numpy().ravel()
+        assert stats.kstest(weights[::7] / weights.std(), "norm").pvalue > 0.001
+
+
 def test_initial_weights_are_normal_not_uniform():
     weights = small("alexnet", width=0.125).convolutions[0].weight.detach().numpy().ravel()
     assert stats.kstest(weights / weights.std(), "norm").pvalue > 0.001

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from stages.method.sampling import batches, dense_labels, released_draws, uniform_draws
+from stages.method.sampling import batches, dense_labels, released_draws, shuffled_draws, uniform_draws
 
 
 def labels_of(*sizes, seed=0):
@@ -154,6 +154,30 @@ def test_images_in_the_order_of_their_clusters_hide_the_released_codes_quirk():
     labels = np.repeat([0, 1, 2], [900, 50, 50])
     rngs = [np.random.default_rng(0) for _ in range(2)]
     np.testing.assert_array_equal(released_draws(labels, 1000, rngs[0]), uniform_draws(labels, 1000, rngs[1]))
+
+
+def shuffled(n, count, seed=0):
+    return shuffled_draws(labels_of(n - 3, 2, 1), count, np.random.default_rng(seed))
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.integers(4, 40), st.integers(1, 130), st.integers(0, 3))
+def test_shuffled_draws_take_each_image_once_before_any_comes_again(n, count, seed):
+    draws = shuffled(n, count, seed)
+    assert len(draws) == count
+    for start in range(0, count, n):
+        part = draws[start : start + n]
+        assert len(set(part.tolist())) == len(part)
+    drawn = np.bincount(draws, minlength=n)
+    assert len(drawn) == n and drawn.max() - drawn.min() <= 1
+
+
+def test_shuffled_draws_have_every_image_at_every_place_and_another_order_each_time():
+    first = [shuffled(8, 16, seed)[0] for seed in range(2000)]
+    assert stats.chisquare(np.bincount(first, minlength=8)).pvalue > 0.001
+    draws = shuffled(50, 100)
+    assert draws[:50].tolist() != draws[50:].tolist()
+    assert draws.tolist() == shuffled(50, 100).tolist() != shuffled(50, 100, 1).tolist()
 
 
 def test_a_single_image_left_over_joins_the_batch_before_it():

@@ -7,7 +7,7 @@ from network_helpers import small
 from torch.nn import functional as F
 
 from stages.method.networks import Dropout
-from stages.method.training import new_learner, train_step
+from stages.method.training import Batch, new_learner, train_step
 
 LABELS = 5
 
@@ -25,6 +25,10 @@ def batch(n=12, side=40, seed=0):
     return rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8), rng.integers(0, LABELS, n)
 
 
+def step_on(learner, pictures, labels, lr):
+    return train_step(learner, [Batch(pictures, labels[:, None])], lr, "float32")
+
+
 def weights(learner):
     return [p.detach().clone() for part in (learner.network, learner.top) for p in part.parameters()]
 
@@ -32,7 +36,7 @@ def weights(learner):
 def steps(learner, count=3, n=12):
     losses = []
     for i in range(count):
-        losses.append(float(train_step(learner, *batch(n, seed=i), 0.05, "float32")[0]))
+        losses.append(float(step_on(learner, *batch(n, seed=i), 0.05)[0]))
     return losses
 
 
@@ -40,7 +44,7 @@ def steps(learner, count=3, n=12):
 def test_gradients_are_the_sum_of_those_of_each_part_by_its_share(shards, sizes):
     learner, alone = learner_of(shards), learner_of(1)
     pictures, labels = batch()
-    loss, right = train_step(learner, pictures, labels, 0.0, "float32")
+    loss, right = step_on(learner, pictures, labels, 0.0)
     images, target = torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(labels)
     total, hits = 0.0, 0
     for part, wanted in zip(images.split(sizes), target.split(sizes), strict=True):
@@ -108,7 +112,7 @@ def test_seeded_dropout_keeps_the_mean():
 def test_a_small_batch_has_fewer_parts_so_that_batch_normalisation_can_train(n):
     learner = learner_of(3)
     pictures, labels = batch(n, side=32)
-    assert np.isfinite(float(train_step(learner, pictures, labels, 0.05, "float32")[0]))
+    assert np.isfinite(float(step_on(learner, pictures, labels, 0.05)[0]))
 
 
 def test_one_part_leaves_torchs_random_state_to_dropout_alone():

@@ -3,38 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
+from step_helpers import (
+    CPU,
+    LABELS,
+    MODEL,
+    WEIGHT_DECAY,
+    batch,
+    close,
+    cross_entropies,
+    momentum_of,
+    plain_features,
+    plain_sgd,
+)
 
 from stages.artifacts.checkpoints import build
 from stages.method.networks import initialise
-from stages.method.training import new_learner, train_step
-from stages.parameters.model import ModelParams
-
-MODEL = ModelParams(architecture="alexnet", sobel=True, input=64, width=1 / 16)
-LABELS = 7
-CPU = torch.device("cpu")
-
-
-# Large, so that leaving it out could not hide in rounding.
-WEIGHT_DECAY = 0.01
-
-
-@pytest.fixture
-def double():
-    """Everything but the loss in float64, so that a difference is a wrong formula and not rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def momentum_of(network, seed=0):
-    """The state of an SGD in mid-run: a buffer for each parameter, none of them zero."""
-    generator = torch.Generator().manual_seed(seed)
-    buffers = [0.1 * torch.randn(p.shape, generator=generator) for p in network.parameters()]
-    return {
-        "state": {i: {"momentum_buffer": buffer} for i, buffer in enumerate(buffers)},
-        "param_groups": [{"lr": 99.0, "momentum": 0.1, "weight_decay": 7.0, "params": list(range(len(buffers)))}],
-    }
+from stages.method.training import Batch, new_learner, train_step
 
 
 def begin(change=None, optimizer=None, labels=LABELS, seed=0):
@@ -47,58 +31,24 @@ def begin(change=None, optimizer=None, labels=LABELS, seed=0):
     return learner
 
 
-def batch(n=6, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8), rng.integers(0, LABELS, n)
+def step_on(learner, pictures, labels, lr, precision="float32", recolour=None, top_lr=None):
+    """A step on one view of each picture, with one pseudo-label each."""
+    return train_step(learner, [Batch(pictures, labels[:, None], recolour)], lr, precision, top_lr)
 
 
-def plain_loss(pictures, labels, weights, top):
-    """Eq. 1 of REFERENCE.md's AlexNet with Sobel: the mean of -log softmax(g_W(f_theta(x)))_y."""
-    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    colour = (torch.from_numpy(pictures.astype(np.float64) / 255) - mean) / std
-    x = colour.mean(3)[:, None]
-    kernels = torch.tensor([[[1.0, 0, -1], [2, 0, -2], [1, 0, -1]], [[1, 2, 1], [0, 0, 0], [-1, -2, -1]]])
-    x = F.conv2d(x, kernels[:, None], padding=1)
-    weights = iter(weights)
-    for stride, padding, pooled in ((4, 2, True), (1, 2, True), (1, 1, False), (1, 1, False), (1, 1, True)):
-        x = F.conv2d(x, next(weights), next(weights), stride, padding)
-        centred = x - x.mean((0, 2, 3), keepdim=True)
-        x = centred / ((centred**2).mean((0, 2, 3), keepdim=True) + 1e-5).sqrt()
-        x = (x * next(weights)[:, None, None] + next(weights)[:, None, None]).clamp(min=0)
-        if pooled:
-            x = F.max_pool2d(x, 3, 2)
-    x = x.flatten(1)
-    for _ in range(2):
-        x = (x @ next(weights).T + next(weights)).clamp(min=0)
-    logits = x @ top[0].T + top[1]
-    right = logits[torch.arange(len(labels)), torch.from_numpy(labels)]
-    return (torch.logsumexp(logits, 1) - right).mean(), logits
+def plain_step(pictures, labels, weights, top, momentum, lr, **options):
+    """A step on Eq. 1: the mean of -log softmax(g_W(f_theta(x)))_y."""
 
+    def loss_of(weights, top):
+        logits = plain_features(pictures, iter(weights)) @ top[0].T + top[1]
+        return cross_entropies(logits, labels).mean(), logits
 
-def plain_step(pictures, labels, weights, top, momentum, lr, decay=0.01, mu=0.9):
-    """v <- mu v + (gradient + decay theta), theta <- theta - lr v; the top layer has no v."""
-    leaves = [w.detach().clone().requires_grad_() for w in [*weights, *top]]
-    loss, logits = plain_loss(pictures, labels, leaves[: len(weights)], leaves[len(weights) :])
-    gradients = torch.autograd.grad(loss, leaves)
-    new, buffers = [], []
-    for i, (leaf, gradient) in enumerate(zip(leaves, gradients, strict=True)):
-        move = gradient + decay * leaf.detach()
-        if i < len(weights):
-            move = mu * momentum[i] + move
-            buffers.append(move)
-        new.append(leaf.detach() - lr * move)
-    return new[: len(weights)], new[len(weights) :], buffers, loss.detach(), logits.detach()
+    return plain_sgd(loss_of, weights, top, momentum, lr, **options)
 
 
 def state_of(learner):
     weights = [p.detach().clone() for p in learner.network.parameters()]
     return weights, [p.detach().clone() for p in learner.top.parameters()]
-
-
-def close(found, expected):
-    for a, b in zip(found, expected, strict=True):
-        # The loss alone is float32, so gradients agree to about 1e-7 of it.
-        torch.testing.assert_close(a.detach(), b, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("carried", [False, True])
@@ -113,7 +63,7 @@ def test_steps_equal_a_plain_float64_version(double, carried):
     for step, lr in enumerate((0.05, 0.05, 0.02)):
         pictures, labels = batch(seed=step)
         weights, top, momentum, loss, logits = plain_step(pictures, labels, weights, top, momentum, lr)
-        found, right = train_step(learner, pictures, labels, lr, "float32")
+        found, right = step_on(learner, pictures, labels, lr)
         assert float(found) == pytest.approx(float(loss), rel=1e-6)
         assert int(right) == int((logits.argmax(1) == torch.from_numpy(labels)).sum())
         close(learner.network.parameters(), weights)
@@ -143,7 +93,7 @@ def test_float32_steps_are_those_of_float64_but_for_rounding():
         expected, expected_top, *_ = plain_step(pictures, labels, weights, top, zero, 0.05)
     finally:
         torch.set_default_dtype(torch.float32)
-    train_step(learner, pictures, labels, 0.05, "float32")
+    step_on(learner, pictures, labels, 0.05)
     for found, want in zip([*state_of(learner)[0], *state_of(learner)[1]], [*expected, *expected_top], strict=True):
         torch.testing.assert_close(found.double(), want, rtol=1e-3, atol=1e-5)
 
@@ -154,7 +104,7 @@ def test_batch_statistics_follow_the_pictures_with_a_momentum_of_a_tenth(double)
     norm = learner.network.convolutions[1]
     seen = []
     norm.register_forward_hook(lambda module, inputs, _: seen.append(inputs[0].detach().clone()))
-    train_step(learner, pictures, labels, 0.05, "float32")
+    step_on(learner, pictures, labels, 0.05)
     torch.testing.assert_close(norm.running_mean, 0.1 * seen[0].mean((0, 2, 3)))
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * seen[0].var((0, 2, 3)))
 
@@ -162,8 +112,8 @@ def test_batch_statistics_follow_the_pictures_with_a_momentum_of_a_tenth(double)
 def test_bf16_steps_keep_float32_weights_and_about_the_same_loss():
     pictures, labels = batch()
     exact, rough = begin(), begin()
-    loss, _ = train_step(exact, pictures, labels, 0.05, "float32")
-    found, _ = train_step(rough, pictures, labels, 0.05, "bf16")
+    loss, _ = step_on(exact, pictures, labels, 0.05)
+    found, _ = step_on(rough, pictures, labels, 0.05, precision="bf16")
     assert all(p.dtype == torch.float32 for p in rough.network.parameters())
     assert float(found) == pytest.approx(float(loss), rel=0.01)
     assert not torch.equal(rough.top.weight, exact.top.weight)
@@ -174,8 +124,8 @@ def test_a_flipped_view_of_the_pixels_trains_as_its_copy():
     pictures, labels = batch()
     turned = np.ascontiguousarray(pictures[:, :, ::-1])
     first, second = begin(), begin()
-    train_step(first, turned, labels, 0.05, "float32")
-    train_step(second, np.stack([p[:, ::-1] for p in pictures]), labels, 0.05, "float32")
+    step_on(first, turned, labels, 0.05)
+    step_on(second, np.stack([p[:, ::-1] for p in pictures]), labels, 0.05)
     assert all(torch.equal(a, b) for a, b in zip(state_of(first)[0], state_of(second)[0], strict=True))
 
 
@@ -195,7 +145,7 @@ def test_the_learner_trains_and_does_not_evaluate():
 def test_the_top_layer_is_new_each_epoch_while_the_backbones_momentum_is_kept():
     first = begin()
     for step in range(2):
-        train_step(first, *batch(seed=step), 0.05, "float32")
+        step_on(first, *batch(seed=step), 0.05)
     kept = first.optimizer.state_dict()
     second = begin(optimizer=kept, labels=4, seed=9)
     third = begin(optimizer=kept, labels=4, seed=10)
@@ -213,7 +163,7 @@ def test_the_top_layer_is_new_each_epoch_while_the_backbones_momentum_is_kept():
 def test_the_top_layer_has_no_momentum_and_an_optimizer_of_its_own():
     learner = begin()
     assert [group["momentum"] for group in learner.top_optimizer.param_groups] == [0]
-    train_step(learner, *batch(), 0.05, "float32")
+    step_on(learner, *batch(), 0.05)
     assert all(not state.get("momentum_buffer") for state in learner.top_optimizer.state.values())
     top = {id(p) for p in learner.top.parameters()}
     backbone = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
@@ -233,11 +183,11 @@ def test_the_step_size_and_decay_are_this_epochs_and_not_the_checkpoints():
 def test_a_saved_learner_goes_on_as_if_it_had_not_stopped():
     whole, stopped = begin(), begin()
     for step in range(2):
-        train_step(whole, *batch(seed=step), 0.05, "float32")
-    train_step(stopped, *batch(seed=0), 0.05, "float32")
+        step_on(whole, *batch(seed=step), 0.05)
+    step_on(stopped, *batch(seed=0), 0.05)
     resumed = begin(seed=5)
     resumed.load(stopped.state())
-    train_step(resumed, *batch(seed=1), 0.05, "float32")
+    step_on(resumed, *batch(seed=1), 0.05)
     for a, b in zip(whole.state().values(), resumed.state().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
@@ -246,9 +196,9 @@ def test_a_step_sees_the_batch_as_it_was_changed():
     pictures, labels = batch()
     changed = np.ascontiguousarray(255 - pictures)
     plain, inverted, given = begin(), begin(), begin()
-    loss = train_step(plain, pictures, labels, 0.05, "float32")[0]
-    expected = train_step(inverted, changed, labels, 0.05, "float32")[0]
-    found = train_step(given, pictures, labels, 0.05, "float32", lambda images: 255 - images)[0]
+    loss = step_on(plain, pictures, labels, 0.05)[0]
+    expected = step_on(inverted, changed, labels, 0.05)[0]
+    found = step_on(given, pictures, labels, 0.05, recolour=lambda images: 255 - images)[0]
     assert found == expected != loss
 
 
@@ -260,7 +210,7 @@ def test_nesterovs_momentum_looks_a_step_ahead():
     plain, nesterov = (begin(change, momentum_of(build(MODEL))) for change in (None, {"nesterov": True}))
     start = [parameter.detach().clone() for parameter in plain.network.parameters()]
     for learner in (plain, nesterov):
-        train_step(learner, *batch(), 0.05, "float32")
+        step_on(learner, *batch(), 0.05)
     for theta, v, one, other in zip(
         start, buffers, plain.network.parameters(), nesterov.network.parameters(), strict=True
     ):
@@ -287,7 +237,7 @@ def test_the_top_layer_has_a_step_size_and_a_momentum_of_its_own():
     before = [parameter.detach().clone() for parameter in learner.network.parameters()]
     start, gradients = learner.top.weight.detach().clone(), []
     for _ in range(2):
-        train_step(learner, *batch(), 0.0, "float32", None, 0.2)
+        step_on(learner, *batch(), 0.0, top_lr=0.2)
         gradients.append(learner.top.weight.grad.clone())
     assert all(map(torch.equal, learner.network.parameters(), before))
     moved = 0.2 * gradients[0] + 0.2 * (0.5 * gradients[0] + gradients[1])

@@ -103,3 +103,15 @@ def test_a_file_that_dvc_cannot_read_is_named_before_anything_is_done(tmp_path):
     with pytest.raises(Refusal, match=r"params\.yaml is no valid YAML.*line 2.*quotes") as refused:
         Settings(tmp_path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["recipe", "final", "init"])
+def test_what_an_older_params_yaml_lacks_is_put_there_since_dvc_follows_it(make_project, name):
+    project = make_project(plan=False)
+    content = yaml.safe_load(written(project.root))
+    default = content.pop(name)
+    project.path("params.yaml").write_text(yaml.safe_dump(content))
+    settings = Settings(project.root)
+    settings.resolve("demo")
+    settings.save()
+    assert yaml.safe_load(written(project.root))[name] == default

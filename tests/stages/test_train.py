@@ -24,6 +24,7 @@ from stages import train as train_module
 from stages.artifacts.publishing import failure
 from stages.artifacts.run_params import load_run_params
 from stages.errors import Refusal
+from stages.method import views as views_module
 from stages.runtime import save_points
 
 
@@ -37,8 +38,8 @@ def test_the_number_of_loader_workers_does_not_change_what_is_trained(finished_c
 
 def test_crops_differ_between_draws_and_between_epochs(finished_copy, monkeypatch):
     drawn = []
-    function = train_module.random_crops
-    monkeypatch.setattr(train_module, "random_crops", lambda *a, **o: drawn.append(function(*a, **o)) or drawn[-1])
+    function = views_module.random_crops
+    monkeypatch.setattr(views_module, "random_crops", lambda *a, **o: drawn.append(function(*a, **o)) or drawn[-1])
     for where in (EPOCH, "epochs/0002"):
         run_one(finished_copy, "train", where)
     first, second = (np.stack([c.top, c.left, c.height, c.width], axis=1) for c in drawn)
@@ -164,9 +165,10 @@ def test_the_network_sees_colours_that_were_changed(finished_copy, monkeypatch):
     seen = []
     step = train_module.train_step
 
-    def recording(learner, pictures, labels, lr, precision, change, top_lr):
-        seen.append(change(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
-        return step(learner, pictures, labels, lr, precision, change, top_lr)
+    def recording(learner, batches, *rest):
+        (batch,) = batches
+        seen.append(batch.recolour(torch.from_numpy(batch.pictures).permute(0, 3, 1, 2)))
+        return step(learner, batches, *rest)
 
     monkeypatch.setattr(train_module, "train_step", recording)
     change(finished_copy, {"train": {"augment": {"grey": 1.0}}})
@@ -180,7 +182,7 @@ def test_the_network_sees_colours_that_were_changed(finished_copy, monkeypatch):
 def test_a_residual_network_trains_on_crops_smaller_than_those_it_is_asked_about(finished_copy, monkeypatch):
     seen = []
     step = train_module.train_step
-    monkeypatch.setattr(train_module, "train_step", lambda *a: seen.append(a[1].shape) or step(*a))
+    monkeypatch.setattr(train_module, "train_step", lambda *a: seen.append(a[1][0].pictures.shape) or step(*a))
     change(finished_copy, {"model": {"architecture": "resnet10"}, "whiten": {"dim": 16}, "train": {"input": 40}})
     run_one(finished_copy, "init", "")
     run_one(finished_copy, "extract")

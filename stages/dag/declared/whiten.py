@@ -11,4 +11,5 @@ STAGE = Stage(
     reads={"features": Read(FEATURES)},
     writes={"pca": Write(PCA), "whitened": Write(WHITENED, "large")},
     keys=WhitenKeys,
+    recipe="deepcluster",
 )

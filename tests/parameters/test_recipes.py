@@ -1,0 +1,161 @@
+"""stages/parameters/: what goes with `recipe: deepcluster-v2` and with small crops, and what a recipe does not use."""
+
+import copy
+
+import pytest
+from params_helpers import BASE, with_key
+from stage_helpers import refused
+
+from stages.parameters.checks import check_counts
+from stages.parameters.keys import flat, lookup
+from stages.parameters.resolution import UNUSED, known_keys, resolve_run
+
+
+def of_v2(key=None, value=None, architecture="resnet10-cifar", side=16):
+    content = copy.deepcopy(BASE) if key is None else with_key(key, value)
+    content["recipe"] = "deepcluster-v2"
+    content["model"] |= {"architecture": architecture, "input": side}
+    content["runs"]["demo"] = {}
+    return content
+
+
+def params_of_v2(*change, **options):
+    return resolve_run(of_v2(*change, **options), "demo")
+
+
+def with_small(architecture="resnet10-cifar", side=16, **small):
+    """A run by the paper's recipe whose pictures have small crops too: they go with both."""
+    content = of_v2(architecture=architecture, side=side)
+    content["recipe"] = "deepcluster"
+    content["whiten"]["dim"] = 16
+    content["train"]["small"] |= {"views": 1} | small
+    return content
+
+
+def test_the_recipe_is_the_papers_unless_another_is_asked_for():
+    assert resolve_run(BASE, "demo").recipe == "deepcluster"
+    content = copy.deepcopy(BASE)
+    del content["recipe"]
+    assert resolve_run(content, "demo").recipe == "deepcluster"
+    assert "recipe" in refused(lambda: resolve_run(with_key("recipe", "deepcluster-v3"), "demo"))
+
+
+@pytest.mark.parametrize("method", ["labels", "pic"])
+def test_deepcluster_v2_needs_the_centroids_of_k_means(method):
+    line = refused(lambda: params_of_v2("cluster.method", method))
+    assert line == (
+        f"params.yaml: cluster.method: deepcluster-v2 trains on the centroids of k-means, and {method} has none: "
+        "--set cluster.method=kmeans"
+    )
+
+
+@pytest.mark.parametrize("key", ["model.projection.hidden", "model.projection.dim", "train.temperature"])
+def test_deepcluster_v2_needs_a_projection_and_a_temperature(key):
+    line = refused(lambda: params_of_v2(key, None))
+    assert line == f"params.yaml: {key}: null, and recipe deepcluster-v2 needs it: --set {key}=…"
+    assert lookup(params_of_v2(key, 2).model_dump(), key) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.projection.hidden", 0),
+        ("model.projection.dim", 0),
+        ("train.temperature", 0.0),
+        ("train.temperature", -0.1),
+        ("train.views", 0),
+        ("train.small.views", -1),
+        ("train.small.input", 0),
+        ("train.small.area", 0.0),
+        ("train.small.area_most", 1.1),
+        ("extract.views", 0),
+        ("extract.augment.area", 0.0),
+        ("extract.augment.flip", 1.1),
+        ("cluster.heads", 0),
+        ("train.sampling", "sorted"),
+    ],
+)
+def test_values_out_of_bounds_are_refused_by_their_key(key, value):
+    assert key in refused(lambda: params_of_v2(key, value))
+
+
+def test_small_crops_too_small_for_the_network_are_refused():
+    line = refused(lambda: resolve_run(with_small(input=7), "demo"))
+    assert line == (
+        "params.yaml: train.small.input: resnet10-cifar needs pictures of at least 8 pixels, not 7: "
+        "--set train.small.views=0"
+    )
+    assert resolve_run(with_small(input=8), "demo").train.small.input == 8
+    # Half of the training crops where no side is given.
+    assert "not 7:" in refused(lambda: resolve_run(with_small(side=15), "demo"))
+    assert resolve_run(with_small(side=17), "demo").train.small.input is None
+
+
+def test_small_crops_of_a_network_that_takes_one_side_alone_are_refused_at_another():
+    line = refused(lambda: resolve_run(with_small("alexnet", 64), "demo"))
+    assert line == (
+        "params.yaml: train.small.input: alexnet takes pictures of model.input alone, 64 pixels: "
+        "--set train.small.views=0"
+    )
+    assert resolve_run(with_small("alexnet", 64, input=64), "demo").train.small.views == 1
+    assert resolve_run(with_small("alexnet", 64, views=0), "demo").train.small.views == 0
+
+
+def test_the_least_area_of_small_crops_is_no_more_than_their_most():
+    line = refused(lambda: resolve_run(with_small(area=0.2, area_most=0.1), "demo"))
+    assert line == "params.yaml: train.small.area: 0.2 is more than area_most, 0.1: --set train.small.area=0.1"
+    assert resolve_run(with_small(area=0.1, area_most=0.1), "demo").train.small.area == 0.1
+
+
+@pytest.mark.parametrize(
+    ("side", "small", "sides"), [(None, None, (16, 8)), (20, None, (20, 10)), (None, 12, (16, 12)), (20, 12, (20, 12))]
+)
+def test_sides_of_crops_follow_one_another_where_none_is_given(side, small, sides):
+    content = with_small(input=small)
+    content["train"]["input"] = side
+    params = resolve_run(content, "demo")
+    assert params.train.sides(params.model) == sides
+
+
+def test_whitening_is_neither_checked_nor_counted_where_nothing_is_whitened():
+    params = params_of_v2("whiten.dim", 5000)
+    check_counts(params, 100)
+    line = refused(lambda: check_counts(params, 20))
+    assert "cluster.k" in line and "whiten" not in line
+    content = of_v2("whiten.dim", 5000)
+    content["recipe"] = "deepcluster"
+    assert "whiten.dim" in refused(lambda: resolve_run(content, "demo"))
+
+
+@pytest.mark.parametrize("recipe", UNUSED)
+def test_what_a_recipe_does_not_use_resolves_to_one_value_whatever_is_written(recipe):
+    other = {
+        "model.projection.hidden": 7,
+        "model.projection.dim": 7,
+        "extract.views": 5,
+        "extract.augment.area": 0.5,
+        "extract.augment.flip": 0.1,
+        "extract.augment.jitter": 0.1,
+        "extract.augment.hue": 0.1,
+        "extract.augment.grey": 0.1,
+        "extract.augment.blur": 0.1,
+        "cluster.heads": 5,
+        "cluster.spherical": False,
+        "train.temperature": 0.3,
+        "train.top_lr": 0.3,
+        "train.top_momentum": 0.3,
+    }
+    unused = flat(UNUSED[recipe])
+    assert set(unused) <= set(other) and set(other) <= set(known_keys())
+    for key, value in unused.items():
+        content = of_v2(key, other[key])
+        content["recipe"] = recipe
+        content["whiten"]["dim"] = 16
+        assert lookup(resolve_run(content, "demo").model_dump(), key) == value != other[key]
+
+
+@pytest.mark.parametrize("recipe", UNUSED)
+def test_a_key_that_a_recipe_does_not_use_is_refused_all_the_same_where_it_is_unknown(recipe):
+    content = of_v2("model.projection.hiden", 7)
+    content["recipe"] = recipe
+    assert "model.projection.hiden: no such key" in refused(lambda: resolve_run(content, "demo"))
