@@ -75,8 +75,8 @@ def test_it_is_refused_where_the_plans_are_lost_and_the_records_tell(edited):
     assert everything(edited) == before
 
 
-def test_it_is_refused_while_one_epoch_alone_is_recorded(v2_copy):
-    """Of the first epoch no file tells of the recipe but those that `cluster` and `train` read."""
+def test_it_is_refused_where_earlier_epochs_are_pruned(v2_copy):
+    """A guard has the same inputs and outputs by both recipes, but the last epoch stays whole."""
     v2_copy.edit({"retain": {"last": 1}})
     v2_copy.run()
     assert "pruned" in (v2_copy.root / RUN / "epochs/0001/dvc.yaml").read_text()
