@@ -69,7 +69,7 @@ def extract(job: Job[ExtractKeys]) -> None:
 def _drawn(job: Job[ExtractKeys], images: PackedImages) -> list[RandomViews]:
     """The views of all images beside the first, by number of the image.
 
-    They are the same for every seed of a run: each epoch has others.
+    Each epoch has others, and every seed of a run the same: `extract` does not depend on the seed.
     """
     params = job.params
     every = np.arange(len(images))

@@ -21,7 +21,8 @@ def weights(job: Job[WeightsKeys]) -> None:
     """
     params = job.params
     start = params.init.source or params.init.sha256
-    training = Training(params.dataset.name, params.epochs, params.cluster.method, start)
+    method = params.cluster.method if params.recipe == "deepcluster" else params.recipe
+    training = Training(params.dataset.name, params.epochs, method, start)
     state = load(job.input("network"))["network"]
     # The projection of DeepCluster-v2 serves its clusters alone; what was learnt for other tasks lies below it.
     backbone = {name: value for name, value in state.items() if not name.startswith("projection.")}

@@ -108,7 +108,7 @@ class Training:
     Attributes:
         data: name of the data set that it was trained on; None for none.
         epochs: how many; 0 for one that is as it was initialised or given.
-        method: of `cluster`: where its labels came from.
+        method: of `cluster`, where its labels came from; or "deepcluster-v2".
         start: what it started from, as published or the sha256 of the file; None: random weights.
     """
 

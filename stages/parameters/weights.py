@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stages.parameters.model import ModelParams
-from stages.parameters.types import Int, Section, Text
+from stages.parameters.types import Int, Recipe, Section, Text
 
 
 class _Pictures(Section):
@@ -28,7 +28,8 @@ class WeightsKeys(Section):
     epochs: Int
     dataset: _Pictures
     """What it was trained on; the name is None for a run without pictures."""
+    recipe: Recipe
     cluster: _Clustering
-    """Where its labels came from."""
+    """Where its labels came from, and how it was trained on them."""
     init: _Given
     """What it started from."""

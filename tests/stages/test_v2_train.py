@@ -168,3 +168,4 @@ def test_model_safetensors_holds_the_network_without_its_projection(finished_v2)
     assert all(torch.equal(found.network.state_dict()[name], below[name]) for name in below)
     assert "projection" not in path.read_bytes()[:20_000].decode("latin-1")
     assert read_weights(path).model.projection.dim is None
+    assert found.training.method == "deepcluster-v2"
