@@ -24,7 +24,7 @@ from stages.runtime.runner import run_stage
 
 matplotlib.use("Agg")
 
-REVISION = 2
+REVISION = 3
 
 ROWS = 12
 """Clusters on the sheet, at most."""
@@ -61,6 +61,10 @@ def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
     for column, label in AGREEMENT.items():
         if history[column].notna().any():
             agreement.plot(epoch, history[column], marker=".", label=label)
+    # The same in all rows: what the groups must be better than.
+    pixels = history["pixels_ami"].dropna()
+    if len(pixels):
+        agreement.axhline(pixels.iloc[-1], ls="--", color="tab:orange", label="AMI, k-means on pixels")
     agreement.set(
         xlabel="epoch",
         ylabel="agreement of clusterings",

@@ -44,13 +44,14 @@ def test_curves_show_agreement_loss_beside_chance_and_the_reassigned_share(finis
         ("NMI, clusters at t-1 and t", "nmi_previous"),
     ):
         assert np.array_equal(agreement[name], history[column], equal_nan=True)
+    assert list(agreement["AMI, k-means on pixels"]) == [history["pixels_ami"].iloc[0]] * 2
     assert np.array_equal(loss["loss"], history["loss"], equal_nan=True)
     assert loss["chance: ln k"][:2] == pytest.approx([math.log(count) for count in history["labels"][:2]])
     assert [list(values) for values in reassigned.values()] == [pytest.approx(list(history["reassigned"]), nan_ok=True)]
 
 
 def test_curves_of_a_run_without_labels_or_training_hold_what_there_is(finished):
-    history = history_of(finished).assign(nmi_labels=np.nan, ami_labels=np.nan)
+    history = history_of(finished).assign(nmi_labels=np.nan, ami_labels=np.nan, pixels_ami=np.nan)
     assert list(drawn(history)[0]) == ["NMI, clusters at t-1 and t"]
     empty = history.tail(1).assign(nmi_previous=np.nan, reassigned=np.nan)
     assert drawn(empty) == [{}, {}, {}]
