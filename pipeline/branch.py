@@ -26,7 +26,7 @@ from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
 from stages.parameters.keys import default_of, flat, has, lookup
 from stages.parameters.named import refuse_name
-from stages.parameters.resolution import UNUSED
+from stages.parameters.resolution import SETTLED
 from stages.parameters.run import RunParams, parse_branch, run_params_class
 from stages.runtime.locks import only_writer
 
@@ -64,7 +64,7 @@ def branch(root: Path, source: str, name: str, sets: list[str], epochs: int | No
         params = settings.resolve(name)
     if epoch and clustered_epoch(params, epoch + 1) == epoch:
         # Its first epochs train on what their parent's would have.
-        own = [PSEUDOLABELS] if params.recipe == "deepcluster" else [PSEUDOLABELS, CENTROIDS]
+        own = [PSEUDOLABELS] if params.whitens else [PSEUDOLABELS, CENTROIDS]
         files |= _files(root, parent, epoch, own)
     if _shape(params) != _shape(parent) or params.dataset is None:
         raise Refusal(
@@ -112,7 +112,7 @@ def _refuse_existing(root: Path, settings: Settings, name: str, source: str) -> 
 
 
 def _shape(params: RunParams) -> tuple[object, ...]:
-    """What a checkpoint and assignments fit: the network's layers, and the pictures."""
+    """What a checkpoint and assignments fit: the network's layers, the recipe, and the pictures."""
     model = params.model
     # A residual network ends in an average, so its weights fit any input.
     side = None if isinstance(ARCHITECTURES[model.architecture], ResidualNetwork) else model.input
@@ -154,7 +154,7 @@ def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
 def _differing(parent: RunParams, root: Mapping[str, Any]) -> dict[str, Any]:
     """The parent's parameters that are not the defaults of all runs; what its method does not use is left out."""
     found: dict[str, Any] = {}
-    unused = flat(UNUSED[parent.recipe])
+    unused = flat(SETTLED[parent.recipe])
     if root.get("dataset") != parent.pictures.name:
         found["dataset"] = parent.pictures.name
     for key, value in flat(as_values(parent)).items():

@@ -1,4 +1,4 @@
-"""Ends a run before an epoch that is begun: what of it was clustered becomes final/'s, being the same bytes."""
+"""Ends a run before an epoch that is begun: what of it was clustered becomes final/'s, where it is the same bytes."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def _give_to_final(root: Path, params: RunParams) -> list[Node]:
     source, target = epoch_folder(params.run, epoch), epoch_folder(params.run, "final")
     recorded = recorded_stages(root / source)
     taken: list[Node] = []
+    otherwise = params.final.model_dump(exclude_none=True)
     for node in epoch_nodes(longer, epoch):
-        if node.stage not in finals or inspector.state(node).state != "done":
+        if node.stage not in finals or inspector.state(node).state != "done" or otherwise.get(node.stage):
             break
         taken.append(finals[node.stage])
     if taken:

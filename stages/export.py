@@ -12,7 +12,7 @@ from stages.parameters.export import ExportKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
-REVISION = 4
+REVISION = 5
 
 
 def export(job: Job[ExportKeys]) -> None:

@@ -31,8 +31,9 @@ def init(job: Job[InitKeys]) -> None:
         source = job.root / given.weights
         found = read_weights(source, given.sha256)
         refuse_other_model(source, found.model, job.params.model)
+        missing, unknown = network.load_state_dict(found.state, strict=False)
         # A projection stays as it was drawn: no file of weights has one.
-        network.load_state_dict(network.state_dict() | found.state)
+        assert not unknown and all(name.startswith("projection.") for name in missing)
     path = job.output("checkpoint")
     make_folder(path.parent)
     write_torch(path, {"network": network.state_dict(), "optimizer": {}})

@@ -64,10 +64,11 @@ def _differences(job: Job[ResolveKeys], params: RunParams) -> Iterator[str]:
     folders |= {"final": job.root / epoch_folder(params.run, "final"), "export": job.folder}
     for where, folder in folders.items():
         stages = planned_stages(folder) or {}
-        # While a run grows, `run` plans the stages of final/ anew when it comes to them.
-        key = "recipe" if not growing and of_other_recipe(params, stages) else None
         if where.startswith("epoch"):
             key = misfit(params, int(folder.name), stages)
+        else:
+            # While a run grows, `run` plans the stages of final/ anew when it comes to them.
+            key = "recipe" if not growing and of_other_recipe(params, stages) else None
         if key is not None:
             yield f"{key}: {flat(values)[key]} is not what {where} is planned for"
             return

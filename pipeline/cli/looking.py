@@ -80,7 +80,7 @@ def similar(
     save: Save = None,
     epoch: WholeEpoch = None,
 ) -> None:
-    """Find the pictures of a run that are closest to a given one: exact, in the whitened space of the features.
+    """Find the pictures of a run that are closest to a given one: exact, by the features as they are clustered.
 
     Example: `python -m pipeline similar --run mine ~/photos/cat.jpg -n 20 --save sheet.png`
     """

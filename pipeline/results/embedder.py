@@ -38,7 +38,7 @@ class Embedder:
 
     def __init__(self, files: EpochFiles, epoch: Epoch, report: Reporter) -> None:
         self._params = files.params.at_the_end if epoch == "final" else files.params
-        whitens = self._params.recipe == "deepcluster"
+        whitens = self._params.whitens
         centroids, network = files.clustered(epoch, CENTROIDS), files.network_of(epoch)
         pca = files.clustered(epoch, PCA) if whitens else None
         for path in (network, pca, centroids):

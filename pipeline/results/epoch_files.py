@@ -36,7 +36,7 @@ class EpochFiles:
     def rows(self, epoch: Epoch, name: str, stage: str) -> ChunkReader:
         from stages.artifacts.chunks import ChunkReader
 
-        if name == WHITENED and self.params.recipe != "deepcluster":
+        if name == WHITENED and not self.params.whitens:
             raise Refusal(
                 f"run {self.run} whitens nothing ({self.params.recipe}): what it clusters are the first of its "
                 f"features, run.features({epoch!r}).read()[:, 0]"
@@ -47,7 +47,7 @@ class EpochFiles:
 
     def clustered_rows(self, epoch: Epoch) -> NDArray[np.float32]:
         """(N, dim): what `epoch` clusters, whitened or as it is, in memory."""
-        if self.params.recipe == "deepcluster":
+        if self.params.whitens:
             return self.rows(epoch, WHITENED, "whiten").read()
         return self.rows(epoch, FEATURES, "extract").read()[:, 0].astype(np.float32)
 

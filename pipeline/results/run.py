@@ -154,8 +154,7 @@ class Run:
     def groups(self, epoch: Epoch = "final") -> pd.DataFrame:
         """The groups to take away: path (str, absolute, of the picture's own file), image, cluster, distance.
 
-        Sorted by cluster and distance, so that each group begins with its most typical picture.
-        """
+        Sorted by cluster and distance, so that each begins with its most typical picture."""
         frame = self.assignments(epoch)[["image", "cluster", "distance"]]
         frame.insert(0, "path", self.sources())
         return frame.sort_values(["cluster", "distance"], kind="stable").reset_index(drop=True)
@@ -165,7 +164,7 @@ class Run:
         return self._files.latest()
 
     def neighbours(self, image: int | str | Path, n: int = 12, epoch: Epoch = "final") -> pd.DataFrame:
-        """The pictures of the run closest to a picture, by exact search in the epoch's whitened space.
+        """The pictures of the run closest to a picture, by exact search in what the epoch clusters.
 
         Args:
             image: the number of a picture of the run, which is left out; or a file, which is put through the network
@@ -177,7 +176,7 @@ class Run:
         return neighbours(self, self._files, image, n, epoch)
 
     def nearest_pairs(self, n: int = 20, epoch: Epoch = "final") -> pd.DataFrame:
-        """The n pairs of pictures closest to each other, exact, in the epoch's whitened space; near copies come first.
+        """The n pairs of pictures closest to each other, exact, in what the epoch clusters; near copies come first.
 
         Returns:
             distance (float32, squared L2), image_a, image_b (int64, a < b), path_a, path_b (str), closest first. The

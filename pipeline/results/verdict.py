@@ -23,7 +23,7 @@ def verdict(summary: Mapping[str, Any], params: RunParams) -> list[str]:
         summary: content of the run's summary.json.
         params: the run's parameters, for the commands.
     """
-    wrong = _wrong(summary)
+    wrong = _wrong(summary, params)
     line = "; ".join(wrong.values())
     if wrong and summary["loss"] is not None:
         line += _advice(next(iter(wrong)), params)
@@ -39,28 +39,37 @@ def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
     measured = {word: names for word, names in MEASURES.items() if summary[names[0]] is not None}
     if measured:
         groups = ", ".join(f"{word} {summary[own]:.3f}" for word, (own, _) in measured.items())
+        alike = params.at_the_end == params
         beside = []
-        # Those of the first epoch, which `final` may group otherwise.
-        before = "before training" if params.at_the_end == params else "before training, grouped as epochs are"
-        for words, prefix in ((before, "untrained"), ("k-means on pixels", "pixels")):
+        for words, prefix in (("before training", "untrained"), ("k-means on pixels", "pixels")):
             values = [summary[f"{prefix}_{ending}"] for _, ending in measured.values()]
-            # An epoch that was recorded earlier lacks the later measures.
-            if values[0] is not None:
+            # An epoch that was recorded earlier lacks the later measures. Those before training are of groups that were
+            # made as the epochs make them.
+            if values[0] is not None and (alike or prefix == "pixels"):
                 beside.append(f"{words} " + ", ".join("-" if value is None else f"{value:.3f}" for value in values))
         parts.append(f"to labels {groups}" + (f" ({'; '.join(beside)})" if beside else ""))
+        first, last = summary["untrained_ami"], summary["last_ami"]
+        if not alike and first is not None and last is not None:
+            parts.append(f"AMI of the clusters that it trained on {first:.3f} at first, {last:.3f} at last")
     return "; ".join(parts)
 
 
-def _wrong(summary: Mapping[str, Any]) -> dict[str, str]:
+def _wrong(summary: Mapping[str, Any], params: RunParams) -> dict[str, str]:
     """What is wrong, by its name, the worst first."""
     found = {}
-    loss, ami = summary["loss_to_chance"], summary["ami_labels"]
-    if summary["collapsed"]:
+    # By a cosine to centroids, guessing is not where a loss begins.
+    loss = summary["loss_to_chance"] if params.recipe == "deepcluster" else None
+    # A few groups that were asked for are no collapse.
+    if summary["collapsed"] and params.final.cluster.k is None:
         found["collapse"] = f"collapse: the largest cluster holds {summary['largest_share']:.0%} of the pictures"
     if loss is not None and loss > STANDSTILL:
         found["standstill"] = "standstill: the network has not learnt its pseudo-labels"
     # AMI alone decides: NMI and purity grow with the number of clusters.
+    own = {"pixels_ami": summary["ami_labels"]}
+    # Like with like: `final` may make groups otherwise than the first epoch.
+    own["untrained_ami"] = summary["ami_labels" if params.at_the_end == params else "last_ami"]
     for words, name in (("the network before training", "untrained_ami"), ("k-means on pixels", "pixels_ami")):
+        ami = own[name]
         if ami is not None and summary[name] is not None and ami < summary[name]:
             found[name] = f"the groups tell less of the labels than those of {words}"
     return found

@@ -106,8 +106,9 @@ def summary(
 ) -> dict[str, Any]:
     """What two runs are compared by: sizes, the measures of the finished network, and the loss that it ended with.
 
-    Beside them those of the network before training, where the run begins with epoch 1, and of k-means on pixels; and
-    the lowest loss as a share of that of guessing, ln(labels).
+    Beside them those of the network before training, where the run begins with epoch 1, and of k-means on pixels; the
+    AMI of the last clustering that was trained on, made as that before training was, which `final` may make otherwise;
+    and the lowest loss as a share of that of guessing, ln(labels).
 
     Args:
         rows: of the epochs, the last of final/.
@@ -128,5 +129,8 @@ def summary(
             shares.append(row["loss"] / math.log(labels))
     # Not the last: where a schedule falls to 0, a new top layer learns nothing, whatever the network had learnt before.
     lowest = min(shares, default=None)
+    # An epoch that did not cluster anew has none.
+    measured = [row["ami_labels"] for row in trained if row["ami_labels"] is not None]
+    beside["last_ami"] = measured[-1] if measured else None
     ended = {"loss": trained[-1]["loss"] if trained else None, "labels": labels, "loss_to_chance": lowest}
     return sizes | {key: final[key] for key in (*own, "collapsed")} | beside | ended

@@ -49,7 +49,7 @@ def check_sizes(params: RunParams) -> None:
         check_chunk(dataset)
     features = architecture.features(model.width)
     for prefix, section in (("", params), ("final.", params.at_the_end)):
-        if params.recipe == "deepcluster" and section.whiten.dim > features:
+        if params.whitens and section.whiten.dim > features:
             raise Refusal(
                 f"params.yaml: {prefix}whiten.dim: {section.whiten.dim} is more than the {features} features of the "
                 f"network: --set {prefix}whiten.dim={features}"
@@ -57,6 +57,7 @@ def check_sizes(params: RunParams) -> None:
     _check_method(params)
     _check_recipe(params)
     _check_init(params)
+    _check_sides(params)
     _check_train(params)
     train = params.train
     if train.schedule == "cosine" and (train.horizon is None or train.horizon < params.epochs):
@@ -97,37 +98,55 @@ def _check_recipe(params: RunParams) -> None:
             f"params.yaml: cluster.method: {params.recipe} trains on the centroids of k-means, and "
             f"{params.cluster.method} has none: --set cluster.method=kmeans"
         )
+    if params.cluster.heads < params.extract.views:
+        raise Refusal(
+            f"params.yaml: extract.views: {params.cluster.heads} clusterings (cluster.heads) read no more than as many "
+            f"views, not {params.extract.views}: --set extract.views={params.cluster.heads}"
+        )
     needed = {f"model.projection.{key}": value for key, value in params.model.projection}
     for key, value in (needed | {"train.temperature": params.train.temperature}).items():
         if value is None:
             raise Refusal(f"params.yaml: {key}: null, and recipe {params.recipe} needs it: --set {key}=…")
 
 
-def _check_train(params: RunParams) -> None:
+def _check_sides(params: RunParams) -> None:
+    """Refuses pictures of a size that the network does not take, or that the data set does not have."""
     train, model = params.train, params.model
     architecture = ARCHITECTURES[model.architecture]
     side, small = train.sides(model)
-    end = params.at_the_end.extract
-    wanted = [("train.input", side, "train.input=null")]
-    wanted.append(("extract.input", params.extract.side(model), "extract.input=null"))
-    wanted.append(("final.extract.input", end.side(model), "final.extract.input=null"))
+    wanted = [
+        ("train.input", side, "null"),
+        ("extract.input", params.extract.side(model), "null"),
+        ("final.extract.input", params.at_the_end.extract.side(model), "null"),
+    ]
     if train.small.views:
-        wanted.append(("train.small.input", small, "train.small.views=0"))
+        wanted.append(("train.small.input", small, "null"))
     for key, pixels, otherwise in wanted:
         if pixels != model.input and isinstance(architecture, PlainNetwork):
+            if key == "train.small.input":
+                key, otherwise = "train.small.views", "0"
             raise Refusal(
                 f"params.yaml: {key}: {model.architecture} takes pictures of model.input alone, {model.input} "
-                f"pixels: --set {otherwise}"
+                f"pixels: --set {key}={otherwise}"
             )
         if pixels < architecture.least_input:
             raise Refusal(
                 f"params.yaml: {key}: {model.architecture} needs pictures of at least {architecture.least_input} "
-                f"pixels, not {pixels}: --set {otherwise}"
+                f"pixels, not {pixels}: --set {key}={otherwise}"
             )
-    if train.small.area > train.small.area_most:
+        if params.dataset is not None and pixels > params.dataset.size:
+            raise Refusal(
+                f"params.yaml: {key}: {pixels} is larger than the pictures of datasets.{params.dataset.name} (size "
+                f"{params.dataset.size}): --set {key}={otherwise}"
+            )
+
+
+def _check_train(params: RunParams) -> None:
+    train = params.train
+    if train.small.views and train.small.area > train.small.area_most:
         raise Refusal(
-            f"params.yaml: train.small.area: {train.small.area:g} is more than area_most, {train.small.area_most:g}: "
-            f"--set train.small.area={train.small.area_most:g}"
+            f"params.yaml: train.small.area: {train.small.area:g} is more than train.small.area_most, "
+            f"{train.small.area_most:g}: --set train.small.area_most={train.small.area:g}"
         )
     if train.batch < 2 * train.shards:
         raise Refusal(
@@ -219,7 +238,7 @@ def check_counts(params: RunParams, images: int, labelled: int | None = None) ->
         if k is not None and k > images:
             wrong.append(f"{prefix}cluster.k: {k} clusters")
             fitting += f" --set {prefix}cluster.k={max(1, images // 20)}"
-        if params.recipe == "deepcluster" and dim > images:
+        if params.whitens and dim > images:
             wrong.append(f"{prefix}whiten.dim: {dim} dimensions")
             fitting += f" --set {prefix}whiten.dim={max(1, images // 2)}"
     if wrong:

@@ -31,7 +31,7 @@ class ExtractParams(Section):
     """In `recipe: deepcluster-v2`, how many views of each picture there are features of: that of `view`, and random
     crops; else 1."""
     augment: AugmentParams = AugmentParams()
-    """Of those crops."""
+    """Of those crops: what `train.augment` says, filled in where it is used."""
 
     def side(self, model: ModelParams) -> int:
         """Side in pixels of what the network sees."""

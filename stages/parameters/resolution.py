@@ -25,14 +25,18 @@ S = TypeVar("S", bound=BaseModel)
 NOT_OVERRIDDEN = ("datasets", "evaluation_sets", "evaluations", "runs")
 """Keys of the root's params.yaml that are no parameters of a run."""
 
-UNUSED: dict[str, dict[str, Any]] = {
+SETTLED: dict[str, dict[str, Any]] = {
     "deepcluster": {
         "model": {"projection": {"hidden": None, "dim": None}},
         "extract": {"views": 1, "augment": AugmentParams().model_dump()},
         "cluster": {"heads": 1},
         "train": {"temperature": None},
     },
-    "deepcluster-v2": {"cluster": {"spherical": True}, "train": {"top_lr": None, "top_momentum": 0.0}},
+    "deepcluster-v2": {
+        "cluster": {"spherical": True},
+        "train": {"top_lr": None, "top_momentum": 0.0},
+        "final": {"whiten": {"dim": None, "scale": None}},
+    },
 }
 """By recipe, what keys resolve to that it does not use or leaves no choice in."""
 
@@ -72,7 +76,8 @@ def resolve_run(root: Mapping[str, Any], run: str, revision: Mapping[str, int] |
         values["dataset"] = _entry(root, "datasets", values.get("dataset"), "dataset")
     values["evaluations"] = evaluations_of(root, run)
     values["run"] = run
-    return validate_run(_relevant(values) | {"revision": dict(revision or {})}, "params.yaml")
+    given = _parsed(values | {"revision": dict(revision or {})}, "params.yaml")
+    return validate_run(_relevant(given), "params.yaml")
 
 
 def evaluations_of(root: Mapping[str, Any], run: str) -> tuple[Evaluation, ...]:
@@ -88,32 +93,36 @@ def evaluations_of(root: Mapping[str, Any], run: str) -> tuple[Evaluation, ...]:
     return tuple(resolve_evaluation(root, name, key) for name in dict.fromkeys(names))
 
 
-def _relevant(values: dict[str, Any]) -> dict[str, Any]:
+def _relevant(given: RunParams) -> dict[str, Any]:
     # A key without effect under the chosen method resolves to null, so that editing it reruns nothing; it stays, since
     # DVC fails where a key that it tracks is gone.
-    cluster, train = values.get("cluster"), values.get("train")
-    if isinstance(cluster, Mapping):
-        method, pic = cluster.get("method"), cluster.get("pic")
-        absent: dict[str, Any] = {}
-        if method in ("pic", "labels"):
-            absent |= {"k": None, "iterations": None, "spherical": False}
-        if method in ("kmeans", "labels"):
-            absent["pic"] = dict(pic if isinstance(pic, Mapping) else {}) | dict.fromkeys(PICParams.model_fields)
-        values = values | {"cluster": dict(cluster) | absent}
-    if isinstance(train, Mapping) and train.get("schedule") == "constant":
-        values = values | {"train": dict(train) | {"horizon": None}}
-    unused = UNUSED.get(str(values.get("recipe", "deepcluster")), {})
-    return merge(values, {name: own for name, own in unused.items() if isinstance(values.get(name), Mapping)})
+    values = given.model_dump(exclude={"evaluations"}) | {"evaluations": given.evaluations}
+    if given.dataset is None:
+        values["dataset"] = None
+    absent: dict[str, Any] = {}
+    if given.cluster.method != "kmeans":
+        absent = {"cluster": {"k": None, "iterations": None, "spherical": False}, "final": {"cluster": {"k": None}}}
+    if given.cluster.method != "pic":
+        absent = merge(absent, {"cluster": {"pic": dict.fromkeys(PICParams.model_fields)}})
+    if given.train.schedule == "constant":
+        absent["train"] = {"horizon": None}
+    if given.recipe == "deepcluster-v2":
+        absent["extract"] = {"augment": values["train"]["augment"]}
+    return merge(merge(values, absent), SETTLED[given.recipe])
 
 
 def validate_run(values: Mapping[str, Any], source: str) -> RunParams:
-    """`values` as RunParams; the first thing wrong becomes one line that names the key."""
-    try:
-        params = run_params_class().model_validate(values)
-    except ValidationError as error:
-        raise Refusal(_first_problem(error, values, source)) from None
+    """`values` as RunParams that fit together; the first thing wrong becomes one line that names the key."""
+    params = _parsed(values, source)
     check_sizes(params)
     return params
+
+
+def _parsed(values: Mapping[str, Any], source: str) -> RunParams:
+    try:
+        return run_params_class().model_validate(values)
+    except ValidationError as error:
+        raise Refusal(_first_problem(error, values, source)) from None
 
 
 def _first_problem(error: ValidationError, values: Mapping[str, Any], source: str) -> str:
@@ -141,6 +150,8 @@ def _problem(error: ValidationError, at: list[str], source: str, known: list[str
     given = first.get("input")
     if first["type"] == "missing":
         return f"{source}: {key} is missing; see the comments in the committed params.yaml"
+    if first["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{source}: {key} must be a section of keys; see the comments in the committed params.yaml"
     message = first["msg"][0].lower() + first["msg"][1:]
     # --set reaches a run and its data sets alone.
     how = f"in {source}" if at and at[0].startswith("evaluation") else f"with --set {key}=…"

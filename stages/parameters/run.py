@@ -85,6 +85,11 @@ class RunParams(Section):
         return dict.fromkeys(DatasetParams.model_fields)
 
     @property
+    def whitens(self) -> bool:
+        """Whether features are whitened, or clustered as they are."""
+        return self.recipe == "deepcluster"
+
+    @property
     def at_the_end(self) -> RunParams:
         """The parameters that hold in final/."""
         return at_the_end(self, self.final)

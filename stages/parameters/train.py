@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from stages.method.architectures import ARCHITECTURES
 from stages.parameters.model import ModelParams
 from stages.parameters.types import Bool, Device, Float, Int, Precision, Section, Seed
 from stages.parameters.views import AugmentParams, SmallCropsParams
@@ -56,7 +57,8 @@ class TrainParams(Section):
     def sides(self, model: ModelParams) -> tuple[int, int]:
         """Sides in pixels of the training crops, and of the small ones."""
         side = self.input or model.input
-        return side, self.small.input or side // 2
+        least = ARCHITECTURES[model.architecture].least_input
+        return side, self.small.input or max(side // 2, least)
 
 
 class TrainKeys(Section):

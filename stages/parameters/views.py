@@ -32,7 +32,7 @@ class SmallCropsParams(Section):
     views: Annotated[Int, Field(ge=0)] = 0
     """How many (6 there); 0: none."""
     input: Annotated[Int, Field(ge=1)] | None = None
-    """Their side in pixels (96 there); null: half of the others'."""
+    """Their side in pixels (96 there); null: half of the others', or the least that the network takes."""
     area: Annotated[Float, Field(gt=0, le=1)] = 0.05
     """Least area of one as a share of the picture's; the most is `area_most`."""
     area_most: Annotated[Float, Field(gt=0, le=1)] = 0.14

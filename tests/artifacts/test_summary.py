@@ -23,7 +23,7 @@ def test_a_run_of_its_own_first_epoch_has_an_untrained_network():
     assert (found["images"], found["epochs"], found["ami_labels"], found["purity"]) == (9, 3, 0.5, 0.6)
     assert (found["untrained_ami"], found["untrained_nmi"], found["untrained_knn"]) == (0.3, 0.4, None)
     assert (found["pixels_ami"], found["pixels_purity"], found["pixels_knn"]) == (0.1, 0.3, 0.25)
-    assert (found["loss"], found["labels"]) == (3.0, 7)
+    assert (found["loss"], found["labels"], found["last_ami"]) == (3.0, 7, 0.3)
     assert found["loss_to_chance"] == pytest.approx(min(1 / math.log(5), 2 / math.log(6), 3 / math.log(7)))
 
 

@@ -19,7 +19,7 @@ V2: dict[str, Any] = {
         "width": 0.0625,
         "projection": {"hidden": 16, "dim": DIM},
     },
-    "extract": {"batch": 16, "chunk_rows": 32, "views": VIEWS, "augment": {"jitter": 0.4, "grey": 0.2}},
+    "extract": {"batch": 16, "chunk_rows": 32, "views": VIEWS},
     # More than there are pictures or features: nothing reads it.
     "whiten": {"dim": 256},
     "cluster": {"k": K, "heads": HEADS},

@@ -4,11 +4,12 @@ import copy
 
 import pytest
 from params_helpers import BASE, with_key
+from pipeline_helpers import changed
 from stage_helpers import refused
 
 from stages.parameters.checks import check_counts
 from stages.parameters.keys import flat, lookup
-from stages.parameters.resolution import UNUSED, known_keys, resolve_run
+from stages.parameters.resolution import SETTLED, known_keys, resolve_run
 
 
 def of_v2(key=None, value=None, architecture="resnet10-cifar", side=16):
@@ -69,8 +70,6 @@ def test_deepcluster_v2_needs_a_projection_and_a_temperature(key):
         ("train.small.area", 0.0),
         ("train.small.area_most", 1.1),
         ("extract.views", 0),
-        ("extract.augment.area", 0.0),
-        ("extract.augment.flip", 1.1),
         ("cluster.heads", 0),
         ("train.sampling", "sorted"),
     ],
@@ -83,18 +82,18 @@ def test_small_crops_too_small_for_the_network_are_refused():
     line = refused(lambda: resolve_run(with_small(input=7), "demo"))
     assert line == (
         "params.yaml: train.small.input: resnet10-cifar needs pictures of at least 8 pixels, not 7: "
-        "--set train.small.views=0"
+        "--set train.small.input=null"
     )
     assert resolve_run(with_small(input=8), "demo").train.small.input == 8
-    # Half of the training crops where no side is given.
-    assert "not 7:" in refused(lambda: resolve_run(with_small(side=15), "demo"))
-    assert resolve_run(with_small(side=17), "demo").train.small.input is None
+    # Half of the training crops where no side is given, or the least.
+    params = resolve_run(with_small(side=15), "demo")
+    assert params.train.sides(params.model) == (15, 8)
 
 
 def test_small_crops_of_a_network_that_takes_one_side_alone_are_refused_at_another():
     line = refused(lambda: resolve_run(with_small("alexnet", 64), "demo"))
     assert line == (
-        "params.yaml: train.small.input: alexnet takes pictures of model.input alone, 64 pixels: "
+        "params.yaml: train.small.views: alexnet takes pictures of model.input alone, 64 pixels: "
         "--set train.small.views=0"
     )
     assert resolve_run(with_small("alexnet", 64, input=64), "demo").train.small.views == 1
@@ -103,8 +102,51 @@ def test_small_crops_of_a_network_that_takes_one_side_alone_are_refused_at_anoth
 
 def test_the_least_area_of_small_crops_is_no_more_than_their_most():
     line = refused(lambda: resolve_run(with_small(area=0.2, area_most=0.1), "demo"))
-    assert line == "params.yaml: train.small.area: 0.2 is more than area_most, 0.1: --set train.small.area=0.1"
+    assert line == (
+        "params.yaml: train.small.area: 0.2 is more than train.small.area_most, 0.1: --set train.small.area_most=0.2"
+    )
     assert resolve_run(with_small(area=0.1, area_most=0.1), "demo").train.small.area == 0.1
+    # Of no crops.
+    assert resolve_run(with_small(views=0, area=0.2, area_most=0.1), "demo").train.small.area == 0.2
+
+
+@pytest.mark.parametrize("key", ["train.input", "extract.input", "final.extract.input", "train.small.input"])
+def test_a_side_beyond_that_of_the_packed_pictures_is_refused_by_its_key(key):
+    content = changed(with_small(), key, 10_000)
+    line = refused(lambda: resolve_run(content, "demo"))
+    assert line.startswith(f"params.yaml: {key}: 10000 is larger than the pictures of datasets.demo (size ")
+    assert line.endswith(f": --set {key}=null")
+
+
+def test_more_views_than_clusterings_are_refused_since_nothing_reads_them():
+    line = refused(lambda: params_of_v2("cluster.heads", 1))
+    assert line.startswith("params.yaml: extract.views: 1 ") and line.endswith("--set extract.views=1")
+
+
+def test_views_that_are_clustered_are_changed_as_those_that_are_trained_on():
+    assert params_of_v2("train.augment.area", 0.37).extract.augment.area == 0.37
+    content = changed(of_v2("train.augment.area", 0.37), "recipe", "deepcluster")
+    content["whiten"]["dim"] = 16
+    assert resolve_run(content, "demo").extract.augment.area == 0.08
+
+
+@pytest.mark.parametrize(("key", "value"), [("model.projection", 5), ("final", None), ("final.cluster", None)])
+def test_a_value_in_place_of_a_section_is_one_line(key, value):
+    content = changed(of_v2("train.views", 2), key, value)
+    assert refused(lambda: resolve_run(content, "demo")) == (
+        f"params.yaml: {key} must be a section of keys; see the comments in the committed params.yaml"
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [("cluster.heads", 0), ("train.temperature", -4.0)])
+def test_a_wrong_value_of_a_key_that_the_recipe_does_not_use_is_refused_all_the_same(key, value):
+    assert key in refused(lambda: resolve_run(changed(with_small(), key, value), "demo"))
+
+
+@pytest.mark.parametrize("method", ["labels", "pic"])
+def test_groups_of_a_method_that_counts_none_have_no_number_in_final_either(method):
+    content = changed(changed(with_small(), "final.cluster.k", 3), "cluster.method", method)
+    assert resolve_run(content, "demo").final.cluster.k is None
 
 
 @pytest.mark.parametrize(
@@ -127,25 +169,22 @@ def test_whitening_is_neither_checked_nor_counted_where_nothing_is_whitened():
     assert "whiten.dim" in refused(lambda: resolve_run(content, "demo"))
 
 
-@pytest.mark.parametrize("recipe", UNUSED)
+@pytest.mark.parametrize("recipe", SETTLED)
 def test_what_a_recipe_does_not_use_resolves_to_one_value_whatever_is_written(recipe):
     other = {
         "model.projection.hidden": 7,
         "model.projection.dim": 7,
         "extract.views": 5,
-        "extract.augment.area": 0.5,
-        "extract.augment.flip": 0.1,
-        "extract.augment.jitter": 0.1,
-        "extract.augment.hue": 0.1,
-        "extract.augment.grey": 0.1,
-        "extract.augment.blur": 0.1,
+        **{f"extract.augment.{name}": 0.15 for name in ("area", "flip", "jitter", "hue", "grey", "blur")},
+        "final.whiten.dim": 7,
+        "final.whiten.scale": False,
         "cluster.heads": 5,
         "cluster.spherical": False,
         "train.temperature": 0.3,
         "train.top_lr": 0.3,
         "train.top_momentum": 0.3,
     }
-    unused = flat(UNUSED[recipe])
+    unused = flat(SETTLED[recipe])
     assert set(unused) <= set(other) and set(other) <= set(known_keys())
     for key, value in unused.items():
         content = of_v2(key, other[key])
@@ -154,7 +193,7 @@ def test_what_a_recipe_does_not_use_resolves_to_one_value_whatever_is_written(re
         assert lookup(resolve_run(content, "demo").model_dump(), key) == value != other[key]
 
 
-@pytest.mark.parametrize("recipe", UNUSED)
+@pytest.mark.parametrize("recipe", SETTLED)
 def test_a_key_that_a_recipe_does_not_use_is_refused_all_the_same_where_it_is_unknown(recipe):
     content = of_v2("model.projection.hiden", 7)
     content["recipe"] = recipe

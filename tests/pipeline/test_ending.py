@@ -1,5 +1,8 @@
 """pipeline/ending.py, rerun.py and prune.py on runs that are not finished; pipeline/preparing.py on shared pictures."""
 
+import shutil
+
+import pytest
 import yaml
 from pipeline_helpers import params_of
 
@@ -61,3 +64,22 @@ def test_runs_counts_the_epochs_of_a_branch_alone(finished_copy, cli):
     finished_copy.run("b")
     row = runs(finished_copy.root).set_index("run").loc["b"]
     assert (row["epochs"], row["planned"]) == (1, 1)
+
+
+def test_what_final_groups_otherwise_is_not_taken_from_an_epoch_that_is_begun(finished_copy, monkeypatch):
+    finished_copy.run(sets=["final.whiten.scale=false"])
+    assignments = finished_copy.run_path("final/assignments.parquet")
+    expected = assignments.read_bytes()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stages.train.train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            finished_copy.run(epochs=3)
+    assert finished_copy.run_path("epochs/0003/whitened.zarr").exists()
+    shutil.rmtree(finished_copy.run_path("final"))
+    told = finished_copy.run(epochs=2)
+    assert "what it was clustered by (extract) is final/'s" in told
+    assert assignments.read_bytes() == expected

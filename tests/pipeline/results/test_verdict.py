@@ -23,6 +23,7 @@ GOOD = {
     "untrained_ami": 0.231,
     "untrained_nmi": 0.3,
     "untrained_purity": 0.35,
+    "last_ami": 0.34,
     "pixels_ami": 0.297,
     "pixels_nmi": 0.33,
     "pixels_purity": 0.4,
@@ -170,3 +171,23 @@ def test_a_run_ends_with_its_verdict_and_the_branch_that_it_advises_can_be_made(
     for number, command in enumerate(branches):
         made = cli(finished_copy.root, *shlex.split(command.replace("NAME", f"b{number}")))
         assert made.status == 0, made.err
+
+
+def test_groups_that_final_makes_otherwise_are_not_set_beside_those_before_training():
+    otherwise = params(final__extract__view="five-crop")
+    assert verdict(GOOD, otherwise) == [
+        "loss 2.310 of ln 84 = 4.431; to labels AMI 0.372, NMI 0.410, purity 0.500 "
+        "(k-means on pixels 0.297, 0.330, 0.400); AMI of the clusters that it trained on 0.231 at first, 0.340 at last"
+    ]
+    assert len(verdict(GOOD | {"untrained_ami": 0.339}, otherwise)) == 1
+    assert "the network before training" in verdict(GOOD | {"untrained_ami": 0.341}, otherwise)[1]
+
+
+def test_few_groups_that_were_asked_for_are_no_collapse():
+    held = GOOD | {"collapsed": True, "largest_share": 0.94}
+    assert len(verdict(held, params(final__cluster__k=2))) == 1
+
+
+def test_a_loss_by_cosines_is_not_set_beside_that_of_guessing():
+    v2 = params(recipe="deepcluster-v2")
+    assert len(verdict(GOOD | {"loss_to_chance": 1.0}, v2)) == 1
