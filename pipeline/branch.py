@@ -24,9 +24,9 @@ from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, ResidualNetwork
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
-from stages.parameters.keys import default_of, flat, has, lookup
+from stages.parameters.keys import default_of, flat, has, leaves, lookup
 from stages.parameters.named import refuse_name
-from stages.parameters.resolution import SETTLED
+from stages.parameters.resolution import FILLED_IN, SETTLED
 from stages.parameters.run import RunParams, parse_branch, run_params_class
 from stages.runtime.locks import only_writer
 
@@ -154,7 +154,10 @@ def _refuse_stale(root: Path, parent: RunParams, epoch: int) -> None:
 def _differing(parent: RunParams, root: Mapping[str, Any]) -> dict[str, Any]:
     """The parent's parameters that are not the defaults of all runs; what its method does not use is left out."""
     found: dict[str, Any] = {}
-    unused = flat(SETTLED[parent.recipe])
+    # `resolve` gives these, whatever is written.
+    unused = set(flat(SETTLED[parent.recipe])) | {
+        key for key in leaves(run_params_class()) if key.startswith(FILLED_IN)
+    }
     if root.get("dataset") != parent.pictures.name:
         found["dataset"] = parent.pictures.name
     for key, value in flat(as_values(parent)).items():

@@ -66,15 +66,18 @@ def _give_to_final(root: Path, params: RunParams) -> list[Node]:
             for out in node.outs.values():
                 remove(root / out.path)
                 os.rename(root / source / Path(out.path).name, root / out.path)
-        lock = {"schema": "2.0", "stages": {n.stage: _moved(recorded[n.stage], source, target) for n in taken}}
+        lock = {"schema": "2.0", "stages": {n.stage: _moved(recorded[n.stage], source, n) for n in taken}}
         write_bytes(root / target / LOCK, yaml.safe_dump(lock, sort_keys=False).encode())
         entries = {node.stage: stage_entry(node) for node in taken}
         write_bytes(root / target / PLAN, render(target, entries).encode())
     return taken
 
 
-def _moved(entry: Mapping[str, Any], source: str, target: str) -> dict[str, Any]:
-    """A stage's record as it is seen from another folder."""
+def _moved(entry: Mapping[str, Any], source: str, to: Node) -> dict[str, Any]:
+    """The record of a stage in the folder `source` as that of the same stage in final/."""
+    target = to.folder
+    # None of them says otherwise, or the stage would not be taken.
+    own = {key: None for key in to.keys if key.startswith("final.")}
 
     def path(name: str) -> str:
         full = os.path.normpath(f"{source}/{name}")
@@ -85,5 +88,5 @@ def _moved(entry: Mapping[str, Any], source: str, target: str) -> dict[str, Any]
         if kind in entry:
             moved[kind] = [{**item, "path": path(item["path"])} for item in entry[kind]]
     if "params" in entry:
-        moved["params"] = {path(name): values for name, values in entry["params"].items()}
+        moved["params"] = {path(name): values | own for name, values in entry["params"].items()}
     return moved

@@ -110,7 +110,7 @@ def _check_recipe(params: RunParams) -> None:
 
 
 def _check_sides(params: RunParams) -> None:
-    """Refuses pictures of a size that the network does not take, or that the data set does not have."""
+    """Refuses sides that the network does not take, and a centre that is larger than the packed pictures."""
     train, model = params.train, params.model
     architecture = ARCHITECTURES[model.architecture]
     side, small = train.sides(model)
@@ -134,10 +134,13 @@ def _check_sides(params: RunParams) -> None:
                 f"params.yaml: {key}: {model.architecture} needs pictures of at least {architecture.least_input} "
                 f"pixels, not {pixels}: --set {key}={otherwise}"
             )
-        if params.dataset is not None and pixels > params.dataset.size:
+    for prefix, section in (("", params.extract), ("final.", params.at_the_end.extract)):
+        pixels = section.side(model)
+        if section.view == "centre" and params.dataset is not None and pixels > params.dataset.size:
             raise Refusal(
-                f"params.yaml: {key}: {pixels} is larger than the pictures of datasets.{params.dataset.name} (size "
-                f"{params.dataset.size}): --set {key}={otherwise}"
+                f"params.yaml: {prefix}extract.input: {pixels} is larger than the pictures of datasets."
+                f"{params.dataset.name} (size {params.dataset.size}), of which the centre is to be seen: "
+                f"--set {prefix}extract.input=null"
             )
 
 

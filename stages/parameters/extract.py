@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from stages.parameters.model import ModelParams
-from stages.parameters.types import Device, Int, Precision, Section
+from stages.parameters.types import Device, Int, Precision, Section, Side
 from stages.parameters.views import AugmentParams
 
 View = Literal["centre", "whole", "five-crop"]
@@ -25,7 +25,7 @@ class ExtractParams(Section):
     view: View = "centre"
     """What the network sees of a picture: the square in its middle; all of it, squashed to a square; or five crops,
     four corners and the middle, whose features are averaged."""
-    input: Annotated[Int, Field(ge=1)] | None = None
+    input: Side | None = None
     """Side in pixels of what it sees then, of a network that takes any; null: `model.input`."""
     views: Annotated[Int, Field(ge=1)] = 1
     """In `recipe: deepcluster-v2`, how many views of each picture there are features of: that of `view`, and random

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, Field
 
 from stages.parameters.extract import View
-from stages.parameters.types import Bool, Int, Section
+from stages.parameters.types import Bool, Int, Section, Side
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -17,7 +17,7 @@ class FinalExtractParams(Section):
 
     view: View | None = None
     """What the network sees of a picture."""
-    input: Annotated[Int, Field(ge=1)] | None = None
+    input: Side | None = None
     """Side in pixels of what it sees, of a network that takes any."""
 
 

@@ -40,6 +40,9 @@ SETTLED: dict[str, dict[str, Any]] = {
 }
 """By recipe, what keys resolve to that it does not use or leaves no choice in."""
 
+FILLED_IN = "extract.augment."
+"""What the keys begin with that are those of `train.augment` where they are used."""
+
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with the keys of `override` put over it, section by section."""

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from stages.method.architectures import ARCHITECTURES
 from stages.parameters.model import ModelParams
-from stages.parameters.types import Bool, Device, Float, Int, Precision, Section, Seed
+from stages.parameters.types import Bool, Device, Float, Int, Precision, Section, Seed, Side
 from stages.parameters.views import AugmentParams, SmallCropsParams
 
 
@@ -45,7 +45,7 @@ class TrainParams(Section):
     """Nesterov's momentum wherever there is momentum (plain in the paper)."""
     shards: Annotated[Int, Field(ge=1)] = 1
     """Parts of a batch whose gradients are computed side by side, each with batch normalisation of its own."""
-    input: Annotated[Int, Field(ge=1)] | None = None
+    input: Side | None = None
     """Side in pixels of the training crops, of a network that takes any; null: `model.input`."""
     views: Annotated[Int, Field(ge=1)] = 1
     """Crops of each drawn picture that stand in its batch (2 in Caron et al. 2020)."""

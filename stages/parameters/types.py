@@ -17,6 +17,9 @@ Int = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]
 
+Side = Annotated[Int, Field(ge=1, le=2048)]
+"""Pixels; the most is more than any network here is good for, and less than fills a machine."""
+
 Seed = Annotated[Int, Field(ge=0)]
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 Precision = Literal["float32", "bf16", "tf32"]

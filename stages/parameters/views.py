@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.parameters.types import Float, Int, Section
+from stages.parameters.types import Float, Int, Section, Side
 
 
 class AugmentParams(Section):
@@ -31,7 +31,7 @@ class SmallCropsParams(Section):
 
     views: Annotated[Int, Field(ge=0)] = 0
     """How many (6 there); 0: none."""
-    input: Annotated[Int, Field(ge=1)] | None = None
+    input: Side | None = None
     """Their side in pixels (96 there); null: half of the others', or the least that the network takes."""
     area: Annotated[Float, Field(gt=0, le=1)] = 0.05
     """Least area of one as a share of the picture's; the most is `area_most`."""

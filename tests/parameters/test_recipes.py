@@ -111,11 +111,21 @@ def test_the_least_area_of_small_crops_is_no_more_than_their_most():
 
 
 @pytest.mark.parametrize("key", ["train.input", "extract.input", "final.extract.input", "train.small.input"])
-def test_a_side_beyond_that_of_the_packed_pictures_is_refused_by_its_key(key):
-    content = changed(with_small(), key, 10_000)
+def test_a_side_that_would_fill_the_machine_is_refused_by_its_key(key):
+    line = refused(lambda: resolve_run(changed(with_small(), key, 10_000), "demo"))
+    assert line.startswith(f"params.yaml: {key}: ") and "2048" in line
+
+
+@pytest.mark.parametrize("prefix", ["", "final."])
+def test_a_centre_beyond_the_packed_pictures_is_refused_and_a_whole_picture_may_be_enlarged(prefix):
+    content = changed(with_small(), f"{prefix}extract.input", 100)
     line = refused(lambda: resolve_run(content, "demo"))
-    assert line.startswith(f"params.yaml: {key}: 10000 is larger than the pictures of datasets.demo (size ")
-    assert line.endswith(f": --set {key}=null")
+    assert line.startswith(
+        f"params.yaml: {prefix}extract.input: 100 is larger than the pictures of datasets.demo (size "
+    )
+    assert line.endswith(f": --set {prefix}extract.input=null")
+    whole = changed(content, f"{prefix}extract.view", "whole")
+    assert resolve_run(whole, "demo").at_the_end.extract.input == 100
 
 
 def test_more_views_than_clusterings_are_refused_since_nothing_reads_them():

@@ -98,7 +98,7 @@ def test_a_run_needs_room_for_the_rows_of_every_view_and_clustering(make_project
         return space(project.root, params, N, of_run(project.root, params)).needed * 1e9
 
     # In two epochs and final/.
-    assert needed(extract={"views": 5}) - needed() == pytest.approx(3 * 3 * N * DIM * 4)
+    assert needed(extract={"views": 3}) - needed() == pytest.approx(3 * N * DIM * 4)
     # Twice each, since a rerun keeps the old ones; pseudo-labels have none in final/.
     rows, centroids = (3 + 2) * N * 4, 3 * K * DIM * 4
     assert needed(cluster={"heads": 5}) - needed() == pytest.approx(2 * 2 * (rows + centroids))
