@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.recording.recorded_files import refuse_other
 from pipeline.results.epoch_files import Epoch, EpochFiles
+from stages.artifacts.arrays import read_npy
 from stages.artifacts.checkpoints import for_features
 from stages.artifacts.transform import read as read_pca
 from stages.dag.names import CENTROIDS, PCA
@@ -47,7 +48,7 @@ class Embedder:
         self._network = for_features(self._params.model, network, _device(self._params.device, report))
         self._pca = None if pca is None else read_pca(pca)
         # Of several clusterings, the first is that of the view which is not random.
-        self._centroids = np.load(centroids) if whitens else np.load(centroids)[0]
+        self._centroids = read_npy(centroids) if whitens else read_npy(centroids)[0]
         self.dim: int = self._centroids.shape[1]
         float_modes(self._params.precision)
 

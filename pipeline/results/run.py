@@ -17,6 +17,7 @@ from pipeline.results.epoch_files import Epoch, EpochFiles
 from pipeline.results.evaluations import EvaluationFiles, numbers_table
 from pipeline.results.mixtures import Descent
 from pipeline.results.neighbours import neighbours, pairs_table
+from stages.artifacts.arrays import read_npy
 from stages.artifacts.documents import load_json
 from stages.artifacts.measures import HISTORY, epoch_row, history_table
 from stages.artifacts.pictures import PackedImages
@@ -227,8 +228,7 @@ class Run:
 
     def centroids(self, epoch: Epoch) -> NDArray[np.float32]:
         """(k, dim) float32; of deepcluster-v2 (heads, k, dim)."""
-        centroids: NDArray[np.float32] = np.load(self._files.clustered(epoch, CENTROIDS))
-        return centroids
+        return np.asarray(read_npy(self._files.clustered(epoch, CENTROIDS)))
 
     def pseudolabels(self, epoch: int) -> pd.DataFrame:
         """image (int64), label (int32, dense), of deepcluster-v2 also label_1, …: what the epoch trained on."""
