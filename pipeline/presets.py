@@ -56,8 +56,7 @@ PHOTOGRAPHS: dict[str, Any] = {
         "schedule": "cosine",
         "augment": {"area": 0.3, "jitter": 0.4, "hue": 0.1, "grey": 0.2},
     },
-    # A network is surest of pictures at the size and crop that it was trained on: good to group by, and as labels to
-    # train on worse than those of another view.
+    # A network is surest of pictures at the size and crop that it was trained on: docs/recipes.md.
     "final": {"extract": {"view": "five-crop"}, "whiten": {"scale": False}},
 }
 """What learns on thousands of photographs, where the paper's recipe learns nothing: docs/recipes.md."""
