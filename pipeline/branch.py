@@ -21,7 +21,7 @@ from stages.dag.epochs import clustered_epoch, epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.names import ASSIGNMENTS, BRANCH, CENTROIDS, CHECKPOINT, PSEUDOLABELS
 from stages.errors import Refusal
-from stages.method.architectures import ARCHITECTURES, ResidualNetwork
+from stages.method.architectures import ARCHITECTURES, PooledNetwork
 from stages.parameters.checks import check_counts
 from stages.parameters.differences import as_values
 from stages.parameters.keys import default_of, flat, has, leaves, lookup
@@ -114,8 +114,8 @@ def _refuse_existing(root: Path, settings: Settings, name: str, source: str) -> 
 def _shape(params: RunParams) -> tuple[object, ...]:
     """What a checkpoint and assignments fit: the network's layers, the recipe, and the pictures."""
     model = params.model
-    # A residual network ends in an average, so its weights fit any input.
-    side = None if isinstance(ARCHITECTURES[model.architecture], ResidualNetwork) else model.input
+    # Such a network ends in an average, so its weights fit any input.
+    side = None if isinstance(ARCHITECTURES[model.architecture], PooledNetwork) else model.input
     network = model.architecture, model.sobel, model.width, side, *model.projection
     return *network, params.recipe, params.dataset and params.dataset.name
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.machine import multiplies_bf16
 from stages.errors import Refusal
-from stages.method.architectures import ARCHITECTURES, ResidualNetwork
+from stages.method.architectures import ARCHITECTURES, PooledNetwork
 from stages.method.decode import open_picture, silence
 from stages.parameters.dataset import MOST_ASPECT
 from stages.parameters.model import ModelParams
@@ -219,7 +219,7 @@ def _started(start: ModelParams, size: int) -> dict[str, Any]:
     architecture = ARCHITECTURES[start.architecture]
     # No file of weights has a projection: the run has that of params.yaml.
     model = start.model_dump(exclude={"projection"})
-    if start.input > size and isinstance(architecture, ResidualNetwork):
+    if start.input > size and isinstance(architecture, PooledNetwork):
         model["input"] = max(architecture.least_input, size * 7 // 8)
     elif start.input > size:
         raise Refusal(

@@ -39,7 +39,7 @@ class Weights:
     """A file of weights, read whole.
 
     Attributes:
-        model: the backbone that they are of; the input of a residual network may be another.
+        model: the backbone that they are of; the input of a network that ends in an average may be another.
         state: state dict of that backbone, float32.
         sha256: of the file.
     """

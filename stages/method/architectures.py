@@ -7,7 +7,7 @@ refusals stay quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,10 +70,7 @@ class PlainNetwork:
     @property
     def least_input(self) -> int:
         """Smallest input side in pixels for which every layer's output has at least one pixel."""
-        side = 1
-        for layer in reversed(self.layers):
-            side = max(1, (side - 1) * layer.stride + layer.kernel - 2 * layer.padding)
-        return side
+        return least_side(self.layers)
 
     def features(self, width: float = 1.0) -> int:
         """Number of features of an image."""
@@ -134,13 +131,13 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ResidualNetwork:
-    """A stem, groups of residual blocks, and the mean over the remaining pixels.
+class PooledNetwork:
+    """A stem, groups of residual blocks if it has any, and the mean over the remaining pixels (global average pooling).
 
     Attributes:
-        stem: layers before the first block.
+        stem: layers before the first block; the last is a convolution where there are no blocks.
         kind: kind of all blocks.
-        counts: number of blocks in each group; every group but the first halves the side.
+        counts: number of blocks in each group; every group but the first halves the side. Empty for a network without.
         planes: channels of each group at width 1, before the kind's expansion.
         least_input: smallest input side in pixels that a run may have. The padding would let any side through, so
             this is a choice: the product of all strides.
@@ -157,14 +154,14 @@ class ResidualNetwork:
     least_channels: int = 16
 
     def features(self, width: float = 1.0) -> int:
-        """Number of features of an image: the channels of the last block."""
-        return self.blocks(width)[-1].out
+        """Number of features of an image: the channels that are averaged."""
+        blocks = self.blocks(width)
+        return blocks[-1].out if blocks else self._stem_channels(width)
 
     def blocks(self, width: float = 1.0) -> list[Block]:
         """All blocks from the first to the last."""
         planes = [scaled(plane, width, self.least_channels) for plane in self.planes]
-        filters = [layer.filters for layer in self.stem if isinstance(layer, Convolution)]
-        channels = scaled(filters[-1], width, self.least_channels)
+        channels = self._stem_channels(width)
         blocks = []
         for stage, (plane, count) in enumerate(zip(planes, self.counts, strict=True)):
             for index in range(count):
@@ -172,6 +169,11 @@ class ResidualNetwork:
                 blocks.append(Block(channels, plane, plane * self.kind.expansion, stride))
                 channels = blocks[-1].out
         return blocks
+
+    def _stem_channels(self, width: float) -> int:
+        """Channels that the stem's last convolution gives."""
+        filters = [layer.filters for layer in self.stem if isinstance(layer, Convolution)]
+        return scaled(filters[-1], width, self.least_channels)
 
     def shapes(self, *, sobel: bool, input: int, width: float = 1.0) -> list[Shape]:
         """Output shape of each layer of the stem and of each block for a square image of side `input`.
@@ -202,7 +204,7 @@ class ResidualNetwork:
         return total
 
 
-Architecture = PlainNetwork | ResidualNetwork
+Architecture = PlainNetwork | PooledNetwork
 
 
 def input_channels(sobel: bool) -> int:
@@ -213,6 +215,14 @@ def input_channels(sobel: bool) -> int:
 def scaled(channels: int, width: float, least: int = 1) -> int:
     """Number of channels at `width` of a layer that has `channels` at width 1; at least `least`."""
     return max(least, round(channels * width))
+
+
+def least_side(layers: Sequence[Layer]) -> int:
+    """Smallest side in pixels of which every one of `layers`, one after the other, leaves at least one pixel."""
+    side = 1
+    for layer in reversed(layers):
+        side = max(1, (side - 1) * layer.stride + layer.kernel - 2 * layer.padding)
+    return side
 
 
 def _shapes(layers: Iterable[Layer], shape: Shape, width: float, least: int = 1) -> Iterator[Shape]:
@@ -252,6 +262,15 @@ _SMALL_STEM = (Convolution(64, 5, stride=2, padding=2, bias=False), Pool(3, 2, p
 _CIFAR_STEM = (Convolution(64, 3, padding=1, bias=False),)
 _PLANES = (64, 128, 256, 512)
 
+
+def _convnet() -> PooledNetwork:
+    layers: list[Layer] = []
+    for filters in (64, 128, 192):
+        layers += [Convolution(filters, 3, padding=1, bias=False), Pool(2, 2)]
+    layers += [Convolution(256, 3, padding=1, bias=False)] * 2
+    return PooledNetwork(tuple(layers), BASIC, (), (), least_input=8)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "alexnet": PlainNetwork(
         (
@@ -268,14 +287,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         drops_first=True,
     ),
     "vgg16": _vgg16(),
-    "resnet18": ResidualNetwork(_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=32),
-    "resnet50": ResidualNetwork(_STEM, BOTTLENECK, (3, 4, 6, 3), _PLANES, least_input=32),
-    "resnet10": ResidualNetwork(_SMALL_STEM, BASIC, (1, 1, 1, 1), _PLANES, least_input=32),
-    "resnet10-cifar": ResidualNetwork(_CIFAR_STEM, BASIC, (1, 1, 1, 1), _PLANES, least_input=8),
-    "resnet18-cifar": ResidualNetwork(_CIFAR_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=8),
+    "resnet18": PooledNetwork(_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=32),
+    "resnet50": PooledNetwork(_STEM, BOTTLENECK, (3, 4, 6, 3), _PLANES, least_input=32),
+    "resnet10": PooledNetwork(_SMALL_STEM, BASIC, (1, 1, 1, 1), _PLANES, least_input=32),
+    "convnet": _convnet(),
+    "resnet10-cifar": PooledNetwork(_CIFAR_STEM, BASIC, (1, 1, 1, 1), _PLANES, least_input=8),
+    "resnet18-cifar": PooledNetwork(_CIFAR_STEM, BASIC, (2, 2, 2, 2), _PLANES, least_input=8),
 }
 """By the name that `model.architecture` gives: AlexNet and VGG-16 with batch normalisation (section 3.4), and the
 18-layer and 50-layer networks of He et al. (2016), table 1.
 
-For small pictures: `resnet10` has a block
-a group and a smaller first filter; `-cifar` keeps every pixel before the first block, from 8 pixels."""
+For small pictures: `resnet10` has a block a group and a smaller first filter; `-cifar` keeps every pixel before the
+first block, from 8 pixels; `convnet` is five convolutions and the mean over pixels, the quickest on a CPU."""

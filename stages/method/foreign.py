@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stages.errors import Refusal
-from stages.method.architectures import ARCHITECTURES, Architecture, Convolution, PlainNetwork, ResidualNetwork
+from stages.method.architectures import ARCHITECTURES, Architecture, Convolution, PlainNetwork, PooledNetwork
 from stages.method.networks import Backbone
 from stages.method.sobel import Sobel
 
@@ -24,7 +24,7 @@ INPUT = 224
 TORCHVISION = {"vgg16": "vgg16_bn", "resnet18": "resnet18", "resnet50": "resnet50"}
 """torchvision's name of each architecture that it has; its `alexnet` is another network."""
 
-_TOPS = {PlainNetwork: ("top_layer", "classifier.6"), ResidualNetwork: ("fc",)}
+_TOPS = {PlainNetwork: ("top_layer", "classifier.6"), PooledNetwork: ("fc",)}
 """Top layers, which are left out: the authors' and torchvision's."""
 
 _COUNTER = "num_batches_tracked"
@@ -44,8 +44,8 @@ class Facts:
 
     @property
     def any_input(self) -> bool:
-        """Whether the weights fit pictures of every size: a residual network ends in an average."""
-        return isinstance(ARCHITECTURES[self.architecture], ResidualNetwork)
+        """Whether the weights fit pictures of every size: those of a network that ends in an average do."""
+        return isinstance(ARCHITECTURES[self.architecture], PooledNetwork)
 
     def shapes(self) -> dict[str, torch.Size]:
         """Shape of each weight of the backbone, by its name in our state dict."""
@@ -146,11 +146,14 @@ def _their_name(plan: Architecture, name: str) -> str:
             return f"features.{number}.{rest}"
         # Before the first hidden layer we flatten, and theirs may have no dropout.
         return f"classifier.{int(number) - (1 if plan.drops_first else 2)}.{rest}"
-    stem = sum(3 if isinstance(layer, Convolution) else 1 for layer in plan.stem)
-    if int(number) < stem:
-        return f"{('conv1', 'bn1')[int(number)]}.{rest}"
+    stem, convolutions = list[str](), 0
+    for layer in plan.stem:
+        convolutions += isinstance(layer, Convolution)
+        stem += [f"conv{convolutions}", f"bn{convolutions}", "relu"] if isinstance(layer, Convolution) else ["maxpool"]
+    if int(number) < len(stem):
+        return f"{stem[int(number)]}.{rest}"
     blocks = [f"layer{group}.{block}" for group, count in enumerate(plan.counts, 1) for block in range(count)]
-    return f"{blocks[int(number) - stem]}.{rest}"
+    return f"{blocks[int(number) - len(stem)]}.{rest}"
 
 
 def _sobel_layers() -> State:

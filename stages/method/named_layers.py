@@ -1,18 +1,18 @@
 """The layers that section 4 evaluates, by name: where each lies in a network, and its size, without torch.
 
 `conv1`, `conv2`, ... are maps after a ReLU and before any pooling: in AlexNet of each convolution, in VGG-16 of the
-last convolution of each block, in residual networks of the stem's convolution (`conv1`) and of each group of blocks
-(He et al. 2016, table 1). `pool` is what lies between the maps and the rest, flat: the last max-pooling, or the mean
-over all pixels. `fc6` and `fc7` are the hidden layers after their ReLU, and `features` is what section 3.2 clusters:
-`fc7` before its ReLU, or a residual network's `pool`.
+last convolution of each block, in networks that end in an average of each convolution of the stem and of each group
+of residual blocks (He et al. 2016, table 1). `pool` is what lies between the maps and the rest, flat: the last
+max-pooling, or the mean over all pixels. `fc6` and `fc7` are the hidden layers after their ReLU, and `features` is
+what section 3.2 clusters: `fc7` before its ReLU, or `pool` where the network ends in an average.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
-from stages.method.architectures import Architecture, Convolution, ResidualNetwork, Shape
+from stages.method import architectures
+from stages.method.architectures import Architecture, Convolution, Layer, PooledNetwork, Shape
 
 
 class Place(NamedTuple):
@@ -26,14 +26,14 @@ class Place(NamedTuple):
 
 def places(architecture: Architecture) -> dict[str, Place]:
     """The place of conv1, conv2, ... in that order."""
-    stem = architecture.stem if isinstance(architecture, ResidualNetwork) else architecture.layers
+    stem = _layers(architecture)
     ends, module = list[Place](), -1
     for index, layer in enumerate(stem):
         # A convolution is three modules: itself, its batch normalisation and its ReLU.
         module += 3 if isinstance(layer, Convolution) else 1
         if isinstance(layer, Convolution) and not _is_inside_block(architecture, index):
             ends.append(Place(index, module))
-    if isinstance(architecture, ResidualNetwork):
+    if isinstance(architecture, PooledNetwork):
         blocks = 0
         for count in architecture.counts:
             blocks += count
@@ -43,14 +43,14 @@ def places(architecture: Architecture) -> dict[str, Place]:
 
 def _is_inside_block(architecture: Architecture, index: int) -> bool:
     """Whether blocks are what is counted, and convolution number `index` of the layers is not the last of one."""
-    if isinstance(architecture, ResidualNetwork) or not architecture.counts_blocks:
+    if isinstance(architecture, PooledNetwork) or not architecture.counts_blocks:
         return False
     return any(isinstance(layer, Convolution) for layer in architecture.layers[index + 1 : index + 2])
 
 
 def vectors(architecture: Architecture) -> tuple[str, ...]:
     """The names of the layers that have no pixels, in the order of the network."""
-    return ("pool", "features") if isinstance(architecture, ResidualNetwork) else ("pool", "fc6", "fc7", "features")
+    return ("pool", "features") if isinstance(architecture, PooledNetwork) else ("pool", "fc6", "fc7", "features")
 
 
 def names(architecture: Architecture) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ def dimension(architecture: Architecture, name: str, *, sobel: bool, input: int,
     if name in places(architecture):
         channels, side = map_shape(architecture, name, sobel=sobel, input=input, width=width)
         return channels * side**2
-    if name == "pool" and not isinstance(architecture, ResidualNetwork):
+    if name == "pool" and not isinstance(architecture, PooledNetwork):
         channels, side = architecture.shapes(sobel=sobel, input=input, width=width)[-1]
         return channels * side**2
     return architecture.features(width)
@@ -76,7 +76,10 @@ def dimension(architecture: Architecture, name: str, *, sobel: bool, input: int,
 
 def least_side(architecture: Architecture, name: str) -> int:
     """Smallest side in pixels of a picture that leaves a pixel in the maps of `name`, one of `places`."""
-    if isinstance(architecture, ResidualNetwork):
-        # Its padding lets any side through.
-        return 1
-    return replace(architecture, layers=architecture.layers[: places(architecture)[name].layer + 1]).least_input
+    # Residual blocks pad, so any side goes through them.
+    return architectures.least_side(_layers(architecture)[: places(architecture)[name].layer + 1])
+
+
+def _layers(architecture: Architecture) -> tuple[Layer, ...]:
+    """The convolutions and poolings that lie before residual blocks or hidden layers."""
+    return architecture.stem if isinstance(architecture, PooledNetwork) else architecture.layers

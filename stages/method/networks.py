@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stages.errors import Refusal
-from stages.method.architectures import ARCHITECTURES, Layer, Pool, ResidualNetwork, Shape, input_channels
+from stages.method.architectures import ARCHITECTURES, Layer, Pool, PooledNetwork, Shape, input_channels
 from stages.method.sobel import Normalise, Sobel
 
 TOP_STD = 0.01
@@ -89,14 +89,14 @@ class Backbone(nn.Module):
         shapes = plan.shapes(sobel=sobel, input=input, width=width)
         self.input = Sobel() if sobel else Normalise()
         self.dim = plan.features(width)
-        if isinstance(plan, ResidualNetwork):
+        if isinstance(plan, PooledNetwork):
             # Imported here: torchvision takes a second to load, and the other networks do not need it.
             from stages.method.residual import residual_blocks
 
             stem = _modules(plan.stem, shapes[: len(plan.stem)], input_channels(sobel))
             self.convolutions = nn.Sequential(*stem, *residual_blocks(plan, width))
             self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-            # A residual network has its last ReLU before the pooling, so features and forward are the same.
+            # This kind has its last ReLU before the pooling, so features and forward are the same.
             last: nn.Module = nn.Identity()
         else:
             self.convolutions = nn.Sequential(*_modules(plan.layers, shapes, input_channels(sobel)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from stages.method.architectures import BASIC, BOTTLENECK, BlockKind, ResidualNetwork
+from stages.method.architectures import BASIC, BOTTLENECK, BlockKind, PooledNetwork
 
 MODULES: dict[BlockKind, type[BasicBlock | Bottleneck]] = {BASIC: BasicBlock, BOTTLENECK: Bottleneck}
 
 
-def residual_blocks(architecture: ResidualNetwork, width: float) -> list[nn.Module]:
+def residual_blocks(architecture: PooledNetwork, width: float) -> list[nn.Module]:
     """All blocks of the network from the first to the last.
 
     torchvision's own builder is not used because its `width_per_group` scales the inner layers of bottlenecks alone;

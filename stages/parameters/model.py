@@ -21,7 +21,9 @@ class ProjectionParams(Section):
 class ModelParams(Section):
     """The backbone; `stages.method.architectures` has the facts of each."""
 
-    architecture: Literal["alexnet", "vgg16", "resnet18", "resnet50", "resnet10", "resnet10-cifar", "resnet18-cifar"]
+    architecture: Literal[
+        "alexnet", "vgg16", "resnet18", "resnet50", "resnet10", "convnet", "resnet10-cifar", "resnet18-cifar"
+    ]
     """AlexNet and VGG-16 with batch normalisation as in section 3.4; the ResNets, and the small ones, beside them."""
     sobel: Bool
     """Fixed Sobel filters on grey in place of three colours (section 3.4)."""

@@ -43,7 +43,7 @@ class Recipe:
         variant: `caffe` draws all of fc6 to fc8 anew and doubles the step size of biases; `pytorch` leaves fc8's
             weights as PyTorch makes them.
         layers: `fc6-8`: convolutions keep their weights; `all`: everything is trained. Both start from new linear
-            layers. A residual network has one, called FC8.
+            layers. A network that ends in an average has one, called FC8.
         batchnorm: `affine`: the scale and shift of each batch normalisation are trained, also where its convolution
             is not, as behind the paper's 72.0; `frozen`: they are not (70.4). Its statistics are never changed.
         lr: step size of the first step.

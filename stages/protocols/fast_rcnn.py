@@ -47,7 +47,7 @@ class FastRCNN(nn.Module):
         stride: pixels from one cell of the last map to the next.
 
     Raises:
-        Refusal: a residual network.
+        Refusal: a network that ends in an average.
     """
 
     scale_mean: Tensor

@@ -40,7 +40,7 @@ class FCN(nn.Module):
         grid: where the cells lie in the picture.
 
     Raises:
-        Refusal: a residual network, or too little padding.
+        Refusal: a network that ends in an average, or too little padding.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.errors import Refusal
-from stages.method.architectures import ARCHITECTURES, ResidualNetwork
+from stages.method.architectures import ARCHITECTURES, PooledNetwork
 from stages.method.named_layers import names, places
 from stages.method.networks import Backbone, autocast
 
@@ -39,7 +39,7 @@ class FrozenLayers:
         self.network = network.eval().requires_grad_(False)
         self.layers = tuple(layers)
         self.precision = precision
-        self._has_hidden = not isinstance(ARCHITECTURES[architecture], ResidualNetwork)
+        self._has_hidden = not isinstance(ARCHITECTURES[architecture], PooledNetwork)
         self._modules = {place.module: layer for layer, place in places(ARCHITECTURES[architecture]).items()}
 
     def __call__(self, pictures: NDArray[np.uint8]) -> dict[str, Tensor]:

@@ -35,6 +35,7 @@ _NETWORKS = {
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
     "resnet10": "ResNet-10",
+    "convnet": "Convnet",
     "resnet10-cifar": "ResNet-10 (CIFAR stem)",
     "resnet18-cifar": "ResNet-18 (CIFAR stem)",
 }

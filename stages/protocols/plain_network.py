@@ -48,12 +48,12 @@ def take_apart(network: Backbone) -> Parts:
     """Copies of the parts of an AlexNet or a VGG-16.
 
     Raises:
-        Refusal: a residual network, which has no hidden layers.
+        Refusal: a network that ends in an average, which has no hidden layers.
     """
     hidden = [module for module in network.classifier if isinstance(module, nn.Linear)]
     if not hidden:
         raise Refusal(
-            "detection and segmentation go on from fc6 and fc7, which residual networks lack: "
+            "detection and segmentation go on from fc6 and fc7, which networks lack that end in an average: "
             "take a run whose model.architecture is alexnet or vgg16"
         )
     fc6, fc7 = (deepcopy(layer) for layer in hidden)

@@ -93,6 +93,8 @@ def test_features_are_as_many_as_the_network_returns(architecture, width):
         ("alexnet", 0.0001, 1),
         ("resnet10", 0.5, 256),
         ("resnet18-cifar", 0.25, 128),
+        ("convnet", 0.5, 128),
+        ("convnet", 0.01, 16),
     ],
 )
 def test_features_at_a_width(architecture, width, features):
@@ -107,6 +109,7 @@ def test_the_least_inputs():
         "resnet18": 32,
         "resnet50": 32,
         "resnet10": 32,
+        "convnet": 8,
         "resnet10-cifar": 8,
         "resnet18-cifar": 8,
     }

@@ -48,9 +48,9 @@ def test_what_a_refusal_proposes_is_accepted():
 def test_alexnet_below_63_pixels_is_refused_with_the_least_size_and_the_networks_that_take_less(side):
     line = refused(lambda: resolved("model.input", side))
     assert "model.input" in line
-    small = "resnet10-cifar, resnet18-cifar"
+    small = "convnet, resnet10-cifar, resnet18-cifar"
     if side >= 32:
-        small = "vgg16, resnet18, resnet50, resnet10, resnet10-cifar, resnet18-cifar"
+        small = "vgg16, resnet18, resnet50, resnet10, convnet, resnet10-cifar, resnet18-cifar"
     assert f"--set model.input=63, or another model.architecture ({small})" in line
 
 
