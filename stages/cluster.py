@@ -25,6 +25,7 @@ from stages.method.kmeans import Clustering, kmeans, of_groups
 from stages.method.pic import power_iteration_clustering
 from stages.method.whitening import PCAWhitening
 from stages.parameters.cluster import ClusterKeys
+from stages.runtime.devices import device_of
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 from stages.words import plural
@@ -94,14 +95,9 @@ def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArra
         iterations=params.iterations,
         seed=int(job.rng.integers(2**31)),
         rng=job.rng,
-        gpu=gpu_number(job.params.device),
+        device=str(device_of(job.params.device)),
         spherical=params.spherical,
     )
-
-
-def gpu_number(device: str) -> int | None:
-    """Which GPU "cuda" or "cuda:1" is; None for "cpu"."""
-    return None if device == "cpu" else int(device.partition(":")[2] or 0)
 
 
 def measured(

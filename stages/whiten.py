@@ -10,6 +10,7 @@ from stages.artifacts.transform import save
 from stages.errors import Refusal
 from stages.method.whitening import PCAWhitening
 from stages.parameters.whiten import WhitenKeys
+from stages.runtime.devices import device_of
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 
@@ -18,16 +19,17 @@ REVISION = 5
 
 def whiten(job: Job[WhitenKeys]) -> None:
     dim, scale = job.params.whiten.dim, job.params.whiten.scale
+    device = str(device_of(job.params.device))
     features = job.rows("features", "extract")
     try:
-        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim, scale=scale)
+        pca = PCAWhitening.fit(job.progress(features.blocks(), len(features), len), dim, device, scale=scale)
     except ValueError as error:
         raise Refusal(f"{job.input('features')}: {error}; rerun extract, or start from another seed") from None
     if pca.rank < dim:
         job.say(f"rank {pca.rank} of {dim}: the other dimensions are zero")
     save(job.output("pca"), pca)
     out = ChunkWriter(job.output("whitened"), (features.chunk[0], dim), "float32")
-    out.write_all((pca.apply(block) for block in features.blocks()), len(features))
+    out.write_all((pca.apply(block, device) for block in features.blocks()), len(features))
     job.images = len(features)
 
 

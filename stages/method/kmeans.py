@@ -39,7 +39,9 @@ class Clustering:
     repaired: int = 0
 
 
-def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def assign(
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], device: str = "cpu"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The nearest centroid of each row, (N,) int64, and the squared L2 distance to it, (N,) float64.
 
     Computed in float64: in float32, |x|^2 + |c|^2 - 2 x.c cannot tell apart centroids that are closer to each other
@@ -48,7 +50,14 @@ def assign(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> tuple[N
     Args:
         rows: (N, d).
         centroids: (k, d).
+        device: where it is computed.
     """
+    if device != "cpu":
+        import torch
+
+        from stages.method.device_kmeans import assign_on
+
+        return assign_on(torch.device(device), rows, centroids)
     import scipy.linalg.blas as blas
 
     centre = centroids.mean(0, dtype=np.float64)
@@ -75,7 +84,7 @@ def kmeans(
     iterations: int,
     seed: int,
     rng: np.random.Generator,
-    gpu: int | None = None,
+    device: str = "cpu",
     spherical: bool = False,
 ) -> Clustering:
     """k-means by faiss on all rows (Eq. 2), then one exact assignment of all rows by `assign`.
@@ -89,13 +98,30 @@ def kmeans(
         iterations: at most; faiss stops earlier when the objective no longer changes.
         seed: of the initial centroids, drawn anew in each epoch.
         rng: chooses which clusters are split.
-        gpu: number of the GPU that searches; None for the CPU, which is also used where faiss has no GPU support.
+        device: where rows are searched.
         spherical: centroids have unit length, as rows then should: the nearest one is that of the greatest cosine.
     """
+    rows = np.ascontiguousarray(rows, np.float32)
+    if device == "cpu":
+        centroids, means, splits = _search(rows, k, iterations, seed, spherical)
+    else:
+        import torch
+
+        from stages.method.device_kmeans import search
+
+        place = torch.device(device)
+        centroids, means, splits = search(rows, k, iterations=iterations, seed=seed, device=place, spherical=spherical)
+    centroids, repaired, assignment, distance = _repair(rows, centroids, rng, spherical, device)
+    return Clustering(assignment, distance, centroids, [*means, float(distance.mean())], splits, repaired)
+
+
+def _search(
+    rows: NDArray[np.float32], k: int, iterations: int, seed: int, spherical: bool
+) -> tuple[NDArray[np.float32], list[float], list[int]]:
+    """Centroids by faiss, (k, d); of each iteration the mean squared distance and the splits."""
     import faiss
 
-    rows = np.ascontiguousarray(rows, np.float32)
-    search = faiss.Kmeans(
+    found = faiss.Kmeans(
         rows.shape[1],
         k,
         niter=iterations,
@@ -104,22 +130,16 @@ def kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=10_000_000,
     )
-    if gpu is not None and hasattr(faiss, "StandardGpuResources"):
-        flat = faiss.IndexFlatIP if spherical else faiss.IndexFlatL2
-        search.index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, flat(rows.shape[1]))
-    search.train(rows)
-    assert search.centroids is not None and search.iteration_stats is not None
-    stats, centroids = search.iteration_stats, search.centroids.copy()
-    centroids, repaired, assignment, distance = _repair(rows, centroids, rng, spherical)
+    found.train(rows)
+    assert found.centroids is not None and found.iteration_stats is not None
     # faiss sums cosines where centroids are spherical: |x - c|^2 = 2 - 2 cos for unit lengths.
-    means = [float(step["obj"]) / len(rows) for step in stats]
-    objective = [2 - 2 * mean if spherical else mean for mean in means] + [float(distance.mean())]
-    splits = [int(step["nsplit"]) for step in stats]
-    return Clustering(assignment, distance, centroids, objective, splits, repaired)
+    means = [float(step["obj"]) / len(rows) for step in found.iteration_stats]
+    objective = [2 - 2 * mean if spherical else mean for mean in means]
+    return found.centroids.copy(), objective, [int(step["nsplit"]) for step in found.iteration_stats]
 
 
 def _repair(
-    rows: NDArray[np.float32], centroids: NDArray[np.float32], rng: np.random.Generator, spherical: bool
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], rng: np.random.Generator, spherical: bool, device: str
 ) -> tuple[NDArray[np.float32], int, NDArray[np.int64], NDArray[np.float64]]:
     """Fills empty clusters by splitting others, chosen with probability proportional to their size.
 
@@ -128,7 +148,7 @@ def _repair(
     """
     k = len(centroids)
     splits = 0
-    assignment, distance = assign(rows, centroids)
+    assignment, distance = assign(rows, centroids, device)
     for _ in range(REPAIR_ROUNDS):
         sizes = np.bincount(assignment, minlength=k)
         empty = np.flatnonzero(sizes == 0)
@@ -145,7 +165,7 @@ def _repair(
             both = np.stack(_split(rows[members[source]]))
             centroids[[source, target]] = _unit(both) if spherical else both
             splits += 1
-        assignment, distance = assign(rows, centroids)
+        assignment, distance = assign(rows, centroids, device)
     return centroids, splits, assignment, distance
 
 

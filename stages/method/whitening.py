@@ -54,7 +54,7 @@ class PCAWhitening:
     ) -> PCAWhitening:
         """The leading `dim` components of (n, d) blocks, iterated once; at most d rows and a block are held.
 
-        Products of rows are summed on `device`, eigenvectors always found on the CPU.
+        Products of rows are summed on `device`, and eigenvectors found there.
 
         Raises:
             ValueError: there are no rows, all are equal, or a value is not finite.
@@ -81,10 +81,7 @@ class PCAWhitening:
         if not 0 < total < np.inf:
             equal = "all features are equal, as of pictures that are all alike"
             raise ValueError(equal if total <= 0 else "a feature is not finite")
-        # scipy's solver, since torch's finds all eigenvectors, which takes three times as long. It reads the
-        # lower triangle of the transpose, which is the order of memory that LAPACK works in.
-        wanted = max(0, len(products) - dim), len(products) - 1
-        values, vectors = scipy.linalg.eigh(products.cpu().numpy().T, subset_by_index=wanted, overwrite_a=True)
+        values, vectors = _leading(products, dim)
         kept = np.flatnonzero(values > RANK_TOLERANCE * values[-1])[::-1]
         values, vectors = values[kept], vectors[:, kept]
         if few:
@@ -106,6 +103,20 @@ class PCAWhitening:
         """(n, d) rows to their (n, rank) float32 coordinates along the components, of no unit length."""
         coordinates: NDArray[np.float64] = (block - self.mean) @ self.components
         return coordinates.astype(np.float32)
+
+
+def _leading(products: torch.Tensor, dim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The `dim` greatest eigenvalues, or all, ascending, and their eigenvectors as columns, by the upper triangle."""
+    first = max(0, len(products) - dim)
+    if products.device.type != "cpu":
+        found = torch.linalg.eigh(products, UPLO="U")
+        return found.eigenvalues[first:].cpu().numpy(), found.eigenvectors[:, first:].cpu().numpy()
+    # scipy's solver, since torch's finds all eigenvectors, which takes three times as long. It reads the lower
+    # triangle of the transpose, which is the order of memory that LAPACK works in.
+    values, vectors = scipy.linalg.eigh(
+        products.numpy().T, subset_by_index=(first, len(products) - 1), overwrite_a=True
+    )
+    return values, vectors
 
 
 def _covariance(blocks: Iterable[NDArray[np.floating]], shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

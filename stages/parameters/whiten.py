@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stages.parameters.types import Bool, Int, Section
+from stages.parameters.types import Bool, Device, Int, Section
 
 
 class WhitenParams(Section):
@@ -22,3 +22,4 @@ class WhitenKeys(Section):
     """What `whiten` depends on."""
 
     whiten: WhitenParams
+    device: Device = "cpu"

@@ -43,7 +43,7 @@ NONE: set[str] = set()
 REACHES: dict[str, tuple[Any, set[str]]] = {
     # seed goes wherever anything is drawn
     "seed": (1, INIT | CLUSTER | PSEUDOLABEL | TRAIN | BASELINE),
-    "device": ("cuda", EXTRACT | CLUSTER | TRAIN),
+    "device": ("cuda", EXTRACT | WHITEN | CLUSTER | TRAIN),
     "precision": ("bf16", EXTRACT | TRAIN),
     # a change of structure, which planning refuses for epochs that are recorded; what a recipe alone uses changes too
     "recipe": ("deepcluster-v2", MODEL | CLUSTER),
