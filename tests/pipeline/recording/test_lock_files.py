@@ -45,15 +45,14 @@ def test_a_lock_is_read_as_dvc_reads_it(finished):
         assert readable_lock(lock) == YAML(typ="safe").load(lock)["stages"]
 
 
-# ruamel itself does not read back what it writes of these.
-TEXT = st.text(st.characters(exclude_characters="\x85\u2028\u2029", exclude_categories=["Cs"]))
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
 VALUES = st.recursive(VALUE, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner))
 
 
 @hypothesis.settings(max_examples=100, deadline=None)
 @given(st.dictionaries(TEXT, VALUES))
-def test_parameters_in_a_lock_are_read_as_dvc_wrote_them(tmp_path_factory, values):
+def test_parameters_in_a_lock_are_read_as_dvc_reads_them(tmp_path_factory, values):
     lock = tmp_path_factory.mktemp("odd") / "dvc.lock"
     stages = {"a": {"cmd": "x", "params": {"params.yaml": values}}}
     # As DVC writes it.
@@ -61,7 +60,8 @@ def test_parameters_in_a_lock_are_read_as_dvc_wrote_them(tmp_path_factory, value
     writer.default_flow_style = False
     with open(lock, "wb") as file:
         writer.dump({"stages": stages}, file)
-    assert readable_lock(lock) == stages
+    # Which is not always what was written: of some odd texts, ruamel loses a blank where it folds a line.
+    assert readable_lock(lock) == YAML(typ="safe").load(lock)["stages"]
 
 
 ODD = {
