@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install run test test-all learn proof bench bench-quick check format lock clean
+.PHONY: help install run test test-all learn proof study bench bench-quick check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ learn: install  ## proof that the demo learns: three seeds, controls, the table 
 
 proof: install  ## proof that section 4's evaluations tell trained from random: the table of docs/evaluation.md
 	python benchmarks/evaluation.py
+
+study: install  ## section 4.1 in small, IMAGES=FOLDER with train/CLASS and test/CLASS: docs/results.md; hours, and goes on
+	python benchmarks/study.py $(IMAGES)
 
 bench: install  ## speed, memory and the price of persistence, the table of docs/performance.md; over an hour
 	python benchmarks/bench.py

@@ -1,0 +1,213 @@
+"""The paper's preliminary study (section 4.1) in small, on photographs: `make study IMAGES=FOLDER`.
+
+FOLDER holds train/CLASS/ and test/CLASS/ with pictures of 32 pixels, such as CIFAR-10's. Every row of `VARIANTS` is a
+run of the pipeline for each seed, in a copy of the project that stays in `--work`: stopped, the same command goes on.
+A row is measured by the linear probe of its layers, on test/, and by its groups against the classes of train/. With
+`--whole` the rows are those of `WHOLE`, as long as params.yaml has them. All that was measured in `--work` is in
+docs/study.csv (length, variant, seed, epoch, measure, value), its tables in docs/results.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from learn import ROOT, SEEDS, project
+from report import machine
+
+from pipeline import open_run
+from pipeline.preparing import Request
+from pipeline.results.evaluations import evaluated
+from pipeline.run import run
+from pipeline.settings import Settings
+from stages.dag.folders import run_folder
+from stages.parameters.resolution import merge
+from stages.runtime.report import Reporter
+
+DOCUMENT, TABLE = ROOT / "docs" / "results.md", ROOT / "docs" / "study.csv"
+START, END = "<!-- study: begin -->", "<!-- study: end -->"
+
+PROBE = "cifar-linear"
+"""The entry of `evaluations` that every run is measured by."""
+
+LAYERS = ("conv3", "conv4", "conv5")
+MOST_SEEDS = 10
+
+SHORT: dict[str, Any] = {"epochs": 8, "model": {"width": 0.5}, "train": {"horizon": 8}}
+"""What all rows change in the runs of params.yaml, so that there is time for all of them."""
+
+LENGTHS: dict[str, dict[str, Any]] = {"short": SHORT, "whole": {}}
+
+CROPS_ALONE = {"jitter": 0.0, "hue": 0.0, "grey": 0.0}
+BASE = "as it is"
+
+
+class Variant(NamedTuple):
+    """A row: what it changes in a run of params.yaml."""
+
+    change: Mapping[str, Any]
+    claim: str = ""
+    """What the paper says of it, and where."""
+    base: str = "cifar"
+
+
+VARIANTS = {
+    BASE: Variant({}),
+    "untrained": Variant({"epochs": 0}, "4.3: far worse"),
+    "permuted pseudo-labels": Variant({"pseudolabel": {"permuted": True}}),
+    "classes as pseudo-labels": Variant({"cluster": {"method": "labels"}}, "4.3: better"),
+    "Sobel filters": Variant({"model": {"sobel": True}}, "3.4, 4.2: better, colour says little"),
+    "PCA without whitening": Variant({"whiten": {"scale": False}}, "3.4: whitened"),
+    "pictures drawn equally often": Variant({"train": {"sampling": "shuffled"}}, "3.3: worse, large clusters win"),
+    "clustered once": Variant({"cluster": {"every": 1_000}}, "3.4: each epoch is nearly optimal"),
+    "no dropout": Variant({"train": {"top_dropout": 0.0}}, "3.4: dropout"),
+    "crops and flips alone": Variant({"train": {"augment": CROPS_ALONE}}, "3.4: crops and flips"),
+    "no augmentation": Variant({"train": {"augment": CROPS_ALONE | {"area": 1.0, "flip": 0.0}}}, "3.4: worse"),
+    "top layer without momentum": Variant({"train": {"top_momentum": 0.0}}, "the released code's"),
+    "constant step size": Variant({"train": {"schedule": "constant"}}, "3.4: constant"),
+    **{f"k {k}": Variant({"cluster": {"k": k}}, "Fig. 2c: far more than classes is best") for k in (10, 30, 300, 1000)},
+    "deepcluster-v2": Variant({}, "Caron et al. 2020: better", "cifar-v2"),
+    "deepcluster-v2, untrained": Variant({"epochs": 0}, "", "cifar-v2"),
+}
+
+
+WHOLE = (BASE, "untrained", "permuted pseudo-labels", "deepcluster-v2", "deepcluster-v2, untrained")
+"""The rows that hold the runs of params.yaml to their targets."""
+
+COLUMNS = ("length", "variant", "seed", "epoch", "measure", "value")
+
+
+def named(length: str, variant: str, seed: int) -> str:
+    """The name of a run."""
+    words = "".join(letter if letter.isalnum() else " " for letter in variant.lower()).split()
+    return "-".join([length, *words, str(seed)])
+
+
+def enter(root: Path, length: str, variant: str, seed: int) -> str:
+    """Names the run of a variant and a seed in params.yaml, where it is not yet named there."""
+    settings, row, name = Settings(root), VARIANTS[variant], named(length, variant, seed)
+    if name not in settings.runs():
+        values = merge(merge(settings.content["runs"][row.base], LENGTHS[length]), row.change)
+        settings.put(f"runs.{name}", merge(values, {"seed": seed, "evaluations": [PROBE]}))
+        settings.save()
+    return name
+
+
+def measured(root: Path, name: str) -> Iterator[tuple[int | str, str, float]]:
+    """Epoch, measure and value: the curves of Fig. 2a and 2b, the groups of the finished network, its probe."""
+    finished = open_run(name, root)
+    history = finished.history()
+    # Groups that are the classes themselves say nothing of the features.
+    groups = ("nmi_labels", "ami_labels") if finished.params.cluster.method != "labels" else ()
+    for i, row in enumerate(history.to_dict("records"), start=1):
+        for measure in (*groups, "nmi_previous", "knn_accuracy"):
+            if not pd.isna(row[measure]):
+                yield "final" if i == len(history) else row["epoch"], measure, float(row[measure])
+    for number, value in finished.evaluation(PROBE).numbers.items():
+        if number.startswith("top1."):
+            yield "final", number.removeprefix("top1."), value
+    timings = finished.timings()
+    yield "final", "minutes", float(timings.loc[timings["stage"] != "linear_probe", "seconds"].sum()) / 60
+
+
+def all_measured(root: Path) -> pd.DataFrame:
+    """What the finished runs of a study measured, in the order of its rows; columns as `COLUMNS` says."""
+    found = list[tuple[Any, ...]]()
+    for length, variant in product(LENGTHS, VARIANTS):
+        for seed in range(MOST_SEEDS):
+            name = named(length, variant, seed)
+            if PROBE in evaluated(root / run_folder(name)):
+                found += [(length, variant, seed, *row) for row in measured(root, name)]
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def spread(values: pd.Series, digits: int, sign: str = "") -> str:
+    """The mean, and the least and the most where there are several."""
+    mean = f"{values.mean():{sign}.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ({values.min():{sign}.{digits}f} to {values.max():{sign}.{digits}f})"
+
+
+def rows_table(final: pd.DataFrame) -> str:
+    """Markdown: a row a variant; the difference is of each seed to the unchanged run of that seed."""
+    head = ["changed", "the paper", "seeds", *(f"{layer}, %" for layer in LAYERS)]
+    head += [f"difference in {LAYERS[-1]}", "NMI", "AMI", "minutes"]
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    values = final.set_index(["variant", "measure", "seed"])["value"].sort_index()
+    for variant, row in VARIANTS.items():
+        if variant not in values.index:
+            continue
+        own = values[variant]
+        changes = (own[LAYERS[-1]] - values[BASE][LAYERS[-1]]).dropna() if BASE in values.index else pd.Series()
+        groups = [spread(own[one], 3) if one in own.index else "" for one in ("nmi_labels", "ami_labels")]
+        cells = [variant, row.claim, str(len(own["minutes"])), *(spread(own[layer], 1) for layer in LAYERS)]
+        cells += [spread(changes, 1, "+") if len(changes) and variant != BASE else "", *groups]
+        lines.append(f"| {' | '.join([*cells, spread(own['minutes'], 1)])} |")
+    return "\n".join(lines)
+
+
+def curves_table(frame: pd.DataFrame) -> str:
+    """Markdown: Fig. 2a and 2b of the unchanged run, a row an epoch."""
+    lines = ["| epoch | NMI to the classes (2a) | NMI to the epoch before (2b) |", "| --- | --- | --- |"]
+    for epoch, rows in frame[(frame["variant"] == BASE) & (frame["epoch"] != "final")].groupby("epoch"):
+        values = {measure: of["value"] for measure, of in rows.groupby("measure")}
+        cells = [spread(values[one], 3) if one in values else "" for one in ("nmi_labels", "nmi_previous")]
+        lines.append(f"| {epoch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def text_of(frame: pd.DataFrame) -> str:
+    """What docs/results.md holds of the study."""
+    parts = [f"By `make study`, on {machine()}. Means over the seeds, and the least and the most of them."]
+    whole, short = (frame[frame["length"] == length] for length in ("whole", "short"))
+    if len(whole):
+        parts += ["As long as params.yaml has them (`--whole`):", rows_table(whole[whole["epoch"] == "final"])]
+        parts += [curves_table(whole)]
+    if len(short):
+        how = f"{SHORT['epochs']} epochs of a network of width {SHORT['model']['width']}"
+        parts += [f"In short, {how}:", rows_table(short[short["epoch"] == "final"])]
+    return "\n\n".join(parts)
+
+
+def write(text: str) -> None:
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
+    DOCUMENT.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def prepared(work: Path, images: Path) -> Path:
+    """The copy of the project in `work`, on these pictures."""
+    if not (work / "params.yaml").exists():
+        project(work)
+    settings = Settings(work)
+    for dataset, part in (("cifar10", "train"), ("cifar10-test", "test")):
+        settings.put(f"datasets.{dataset}.path", str((images / part).resolve()))
+    settings.save()
+    return work
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("images", type=Path, help="folder with train/CLASS/ and test/CLASS/")
+    parser.add_argument("--work", type=Path, default=ROOT / ".study", help="where the runs are kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), choices=range(MOST_SEEDS))
+    parser.add_argument("--whole", action="store_true", help="as long as params.yaml has them")
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT")
+    given = parser.parse_args()
+    root, length = prepared(given.work, given.images), "whole" if given.whole else "short"
+    for seed, variant in product(given.seeds, given.only or (WHOLE if given.whole else VARIANTS)):
+        name = enter(root, length, variant, seed)
+        with Reporter() as report:
+            run(root, Request(name), report)
+        # After each run, so that hours need not be waited for.
+        frame = all_measured(root)
+        frame.round(4).to_csv(TABLE, index=False)
+        write(text_of(frame))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The study's rows (benchmarks/study.py): each can be computed, and its tables hold what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+from projects import ROOT
+
+from pipeline.settings import Settings
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import study
+
+    return study
+
+
+def test_each_row_is_a_run_that_differs_from_the_others(study, make_project):
+    root: Path = make_project(plan=False).root
+    resolved = {}
+    for variant in study.VARIANTS:
+        name = study.enter(root, "short", variant, 3)
+        params = Settings(root).resolve(name)
+        assert (params.seed, params.pictures.name, [one.name for one in params.evaluations]) == (
+            3,
+            "cifar10",
+            [study.PROBE],
+        )
+        assert params.evaluations[0].params.layers == study.LAYERS
+        resolved[variant] = params.model_dump_json(exclude={"run"})
+    assert len(set(resolved.values())) == len(study.VARIANTS)
+
+
+def test_a_run_that_is_named_already_stays_as_it_is(study, make_project):
+    root: Path = make_project(plan=False).root
+    name = study.enter(root, "whole", "k 10", 0)
+    settings = Settings(root)
+    settings.put(f"runs.{name}.epochs", 3)
+    settings.save()
+    assert study.enter(root, "whole", "k 10", 0) == name
+    assert Settings(root).resolve(name).epochs == 3
+
+
+def test_a_difference_is_to_the_unchanged_run_of_the_same_seed(study):
+    found = []
+    for seed, base, other in ((0, 60.0, 55.0), (1, 64.0, 61.0)):
+        for variant, probe in ((study.BASE, base), ("k 10", other)):
+            found += [(variant, seed, "final", layer, probe) for layer in study.LAYERS]
+            found += [(variant, seed, "final", "minutes", 2.0)]
+        found += [(study.BASE, seed, 1, "nmi_labels", 0.1 + seed / 10), (study.BASE, seed, 2, "nmi_previous", 0.4)]
+    frame = pd.DataFrame([("whole", *row) for row in found], columns=list(study.COLUMNS))
+    text = study.text_of(frame)
+    (row,) = [line for line in text.splitlines() if line.startswith("| k 10 ")]
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[3:8] == ["2", *["58.0 (55.0 to 61.0)"] * 3, "-4.0 (-5.0 to -3.0)"]
+    assert "| 1 | 0.150 (0.100 to 0.200) |  |" in text.splitlines()
+    assert "| 2 |  | 0.400 (0.400 to 0.400) |" in text.splitlines()
+    assert "In short" not in text and "In short" in study.text_of(frame.assign(length="short"))
+
+
+def test_the_document_has_a_place_for_its_tables(study):
+    text = study.DOCUMENT.read_text(encoding="utf-8")
+    assert 0 < text.index(study.START) < text.index(study.END)
