@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from learn import ROOT, SEEDS, project
-from report import machine
+from report import machine, write
 
 from pipeline import open_run
 from pipeline.evaluate import evaluate
@@ -208,13 +208,6 @@ def missed(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def write(frame: pd.DataFrame, text: str) -> None:
-    frame.round(3).to_csv(TABLE, index=False)
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{START}\n{text}\n{END}{after}", encoding="utf-8")
-
-
 def main() -> int:
     started = time.monotonic()
     rows = []
@@ -233,7 +226,8 @@ def main() -> int:
         f"Seconds of an evaluation, median of {2 * len(SEEDS)} networks: {times(frame)}."
     )
     print(text)
-    write(frame, text)
+    frame.round(3).to_csv(TABLE, index=False)
+    write(DOCUMENT, text, START, END)
     for line in missed(frame):
         print(line, file=sys.stderr)
     return 1 if missed(frame) else 0

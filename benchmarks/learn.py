@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from report import write
 
 from pipeline import open_run
 from pipeline.preparing import Request
@@ -138,7 +139,8 @@ def main() -> int:
         rows += pixel_baselines(root, k)
     text = table(rows)
     print(text)
-    write(text)
+    machine = f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
+    write(RESULTS, f"By `make learn`, on {machine}.\n\n{text}", START, END)
     for line in missed(rows):
         print(line, file=sys.stderr)
     return 1 if missed(rows) else 0
@@ -160,14 +162,6 @@ def ceiling(root: Path) -> Row:
         scores.append(score)
     seconds = float(finished.timings()["seconds"].sum())
     return Row("classes as pseudo-labels (ceiling)", scores[0], scores[1], seconds)
-
-
-def write(text: str) -> None:
-    machine = f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}"
-    content = RESULTS.read_text(encoding="utf-8")
-    before, _, rest = content.partition(START)
-    _, _, after = rest.partition(END)
-    RESULTS.write_text(f"{before}{START}\nBy `make learn`, on {machine}.\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,15 +10,16 @@ docs/study.csv (length, variant, seed, epoch, measure, value), its tables in doc
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from learn import ROOT, SEEDS, project
-from report import machine
+from report import machine, write
 
 from pipeline import open_run
 from pipeline.preparing import Request
@@ -26,6 +27,8 @@ from pipeline.results.evaluations import evaluated
 from pipeline.run import run
 from pipeline.settings import Settings
 from stages.dag.folders import run_folder
+from stages.errors import Refusal
+from stages.parameters.differences import changes
 from stages.parameters.resolution import merge
 from stages.runtime.report import Reporter
 
@@ -35,6 +38,7 @@ START, END = "<!-- study: begin -->", "<!-- study: end -->"
 PROBE = "cifar-linear"
 """The entry of `evaluations` that every run is measured by."""
 
+GROUPS = 100
 LAYERS = ("conv3", "conv4", "conv5")
 MOST_SEEDS = 10
 
@@ -56,6 +60,11 @@ class Variant(NamedTuple):
     base: str = "cifar"
 
 
+def of_k(k: int) -> dict[str, Any]:
+    """Trained on k clusters; the groups are as many as those of the other rows, since NMI grows with k alone."""
+    return {"cluster": {"k": k}, "final": {"cluster": {"k": GROUPS}}}
+
+
 VARIANTS = {
     BASE: Variant({}),
     "untrained": Variant({"epochs": 0}, "4.3: far worse"),
@@ -70,7 +79,7 @@ VARIANTS = {
     "no augmentation": Variant({"train": {"augment": CROPS_ALONE | {"area": 1.0, "flip": 0.0}}}, "3.4: worse"),
     "top layer without momentum": Variant({"train": {"top_momentum": 0.0}}, "the released code's"),
     "constant step size": Variant({"train": {"schedule": "constant"}}, "3.4: constant"),
-    **{f"k {k}": Variant({"cluster": {"k": k}}, "Fig. 2c: far more than classes is best") for k in (10, 30, 300, 1000)},
+    **{f"k {k}": Variant(of_k(k), "Fig. 2c: far more than classes is best") for k in (10, 30, 300, 1000)},
     "deepcluster-v2": Variant({}, "Caron et al. 2020: better", "cifar-v2"),
     "deepcluster-v2, untrained": Variant({"epochs": 0}, "", "cifar-v2"),
 }
@@ -116,13 +125,21 @@ def measured(root: Path, name: str) -> Iterator[tuple[int | str, str, float]]:
 
 
 def all_measured(root: Path) -> pd.DataFrame:
-    """What the finished runs of a study measured, in the order of its rows; columns as `COLUMNS` says."""
+    """What the finished runs of a study measured, in the order of its rows; columns as `COLUMNS` says.
+
+    Raises:
+        Refusal: one was made by other parameters than params.yaml and `VARIANTS` give today.
+    """
     found = list[tuple[Any, ...]]()
-    for length, variant in product(LENGTHS, VARIANTS):
-        for seed in range(MOST_SEEDS):
-            name = named(length, variant, seed)
-            if PROBE in evaluated(root / run_folder(name)):
-                found += [(length, variant, seed, *row) for row in measured(root, name)]
+    for length, variant, seed in product(LENGTHS, VARIANTS, range(MOST_SEEDS)):
+        name = named(length, variant, seed)
+        if PROBE in evaluated(root / run_folder(name)):
+            own = Settings(root).resolve(enter(root, length, variant, seed))
+            if edited := changes(open_run(name, root).params, own):
+                raise Refusal(
+                    f"{root}: run {name} was made with another {edited[0][0]}: delete it, or give another --work"
+                )
+            found += [(length, variant, seed, *row) for row in measured(root, name)]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
@@ -151,13 +168,14 @@ def rows_table(final: pd.DataFrame) -> str:
 
 
 def curves_table(frame: pd.DataFrame) -> str:
-    """Markdown: Fig. 2a and 2b of the unchanged run, a row an epoch."""
+    """Markdown: Fig. 2a and 2b of the unchanged run, a row an epoch; nothing where it has none."""
     lines = ["| epoch | NMI to the classes (2a) | NMI to the epoch before (2b) |", "| --- | --- | --- |"]
-    for epoch, rows in frame[(frame["variant"] == BASE) & (frame["epoch"] != "final")].groupby("epoch"):
+    curves = frame[(frame["variant"] == BASE) & (frame["epoch"] != "final")]
+    for epoch, rows in curves.groupby("epoch"):
         values = {measure: of["value"] for measure, of in rows.groupby("measure")}
         cells = [spread(values[one], 3) if one in values else "" for one in ("nmi_labels", "nmi_previous")]
         lines.append(f"| {epoch} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(curves) else ""
 
 
 def text_of(frame: pd.DataFrame) -> str:
@@ -170,23 +188,37 @@ def text_of(frame: pd.DataFrame) -> str:
     if len(short):
         how = f"{SHORT['epochs']} epochs of a network of width {SHORT['model']['width']}"
         parts += [f"In short, {how}:", rows_table(short[short["epoch"] == "final"])]
-    return "\n\n".join(parts)
-
-
-def write(text: str) -> None:
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
-    DOCUMENT.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    return "\n\n".join(filter(None, parts))
 
 
 def prepared(work: Path, images: Path) -> Path:
-    """The copy of the project in `work`, on these pictures."""
-    if not (work / "params.yaml").exists():
+    """The copy of the project in `work`, with the params.yaml of today, on these pictures.
+
+    Raises:
+        Refusal: the pictures are not there.
+    """
+    if not (work / ".git").exists():
         project(work)
+    shutil.copy2(ROOT / "params.yaml", work / "params.yaml")
     settings = Settings(work)
     for dataset, part in (("cifar10", "train"), ("cifar10-test", "test")):
-        settings.put(f"datasets.{dataset}.path", str((images / part).resolve()))
+        folder = (images / part).resolve()
+        if not folder.is_dir():
+            raise Refusal(f"{folder} is no folder: give one with train/CLASS/ and test/CLASS/")
+        settings.put(f"datasets.{dataset}.path", str(folder))
     settings.save()
     return work
+
+
+def study(root: Path, length: str, seeds: Sequence[int], variants: Sequence[str]) -> None:
+    """Makes the runs of a table that are not there, and writes it after each, so that hours need not be waited for."""
+    for seed, variant in product(seeds, variants):
+        name = enter(root, length, variant, seed)
+        with Reporter() as report:
+            run(root, Request(name), report)
+        frame = all_measured(root)
+        frame.round(4).to_csv(TABLE, index=False)
+        write(DOCUMENT, text_of(frame), START, END)
 
 
 def main() -> int:
@@ -197,15 +229,12 @@ def main() -> int:
     parser.add_argument("--whole", action="store_true", help="as long as params.yaml has them")
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="VARIANT")
     given = parser.parse_args()
-    root, length = prepared(given.work, given.images), "whole" if given.whole else "short"
-    for seed, variant in product(given.seeds, given.only or (WHOLE if given.whole else VARIANTS)):
-        name = enter(root, length, variant, seed)
-        with Reporter() as report:
-            run(root, Request(name), report)
-        # After each run, so that hours need not be waited for.
-        frame = all_measured(root)
-        frame.round(4).to_csv(TABLE, index=False)
-        write(text_of(frame))
+    length = "whole" if given.whole else "short"
+    rows = given.only or (WHOLE if given.whole else list(VARIANTS))
+    try:
+        study(prepared(given.work, given.images), length, given.seeds, rows)
+    except Refusal as refusal:
+        sys.exit(str(refusal))
     return 0
 
 

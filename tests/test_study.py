@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from projects import ROOT
 
+from pipeline import open_run
 from pipeline.settings import Settings
+from stages.errors import Refusal
 
 
 @pytest.fixture
@@ -61,6 +63,31 @@ def test_a_difference_is_to_the_unchanged_run_of_the_same_seed(study):
     assert "| 1 | 0.150 (0.100 to 0.200) |  |" in text.splitlines()
     assert "| 2 |  | 0.400 (0.400 to 0.400) |" in text.splitlines()
     assert "In short" not in text and "In short" in study.text_of(frame.assign(length="short"))
+
+
+def test_what_finished_runs_measured_is_gathered(study, evaluated_copy, monkeypatch):
+    root: Path = evaluated_copy.root
+    monkeypatch.setattr(study, "PROBE", "linear")
+    monkeypatch.setattr(study, "LAYERS", ("conv1", "conv5"))
+    monkeypatch.setattr(study, "named", lambda *row: "demo" if row == ("whole", study.BASE, 0) else "none")
+    frame = study.all_measured(root)
+    final = frame[frame["epoch"] == "final"].set_index("measure")["value"]
+    assert set(final.index) == {"nmi_labels", "ami_labels", "nmi_previous", "knn_accuracy", "conv1", "conv5", "minutes"}
+    run = open_run("demo", root)
+    assert final["conv5"] == run.evaluation("linear").numbers["top1.conv5"]
+    history = run.history()["nmi_labels"]
+    measured = frame[frame["measure"] == "nmi_labels"]
+    assert measured["epoch"].tolist() == [1, 2, "final"] and measured["value"].tolist() == history.tolist()
+    assert f"| {study.BASE} |" in study.text_of(frame)
+    evaluated_copy.edit({"train": {"lr": 0.5}})
+    with pytest.raises(Refusal, match=r"run demo was made with another train\.lr: delete it, or give another --work"):
+        study.all_measured(root)
+
+
+def test_pictures_that_are_not_there_are_refused_before_a_run(study, tmp_path):
+    (tmp_path / "train").mkdir()
+    with pytest.raises(Refusal, match=r"test is no folder: give one with train/CLASS/ and test/CLASS/"):
+        study.prepared(tmp_path / "work", tmp_path)
 
 
 def test_the_document_has_a_place_for_its_tables(study):

@@ -25,6 +25,7 @@ from stages.artifacts.checkpoints import build
 from stages.artifacts.remedies import maker
 from stages.artifacts.writing import write_bytes
 from stages.errors import Refusal
+from stages.method.architectures import ARCHITECTURES, PooledNetwork
 from stages.method.foreign import Facts, State, describe, from_foreign, from_ours
 from stages.method.networks import Backbone
 from stages.method.sobel import IMAGENET_MEAN, IMAGENET_STD
@@ -124,11 +125,9 @@ def write_backbone(path: Path, model: ModelParams, state: Mapping[str, Tensor], 
     Args:
         state: state dict of the backbone.
     """
-    features = (
-        "output of the last residual block, averaged over its pixels"
-        if facts_of(model).any_input
-        else "output of the second hidden layer, before its ReLU"
-    )
+    plan, features = ARCHITECTURES[model.architecture], "output of the second hidden layer, before its ReLU"
+    if isinstance(plan, PooledNetwork):
+        features = f"output of the last {'residual block' if plan.counts else 'convolution'}, averaged over its pixels"
     about = model.model_dump(exclude={"projection"}) | {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     about |= {"features": features, "training": asdict(training)}
     tensors = {name: value.contiguous() for name, value in state.items()}

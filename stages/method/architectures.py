@@ -139,7 +139,7 @@ class PooledNetwork:
         kind: kind of all blocks.
         counts: number of blocks in each group; every group but the first halves the side. Empty for a network without.
         planes: channels of each group at width 1, before the kind's expansion.
-        least_input: smallest input side in pixels that a run may have. The padding would let any side through, so
+        least_input: smallest input side in pixels that a run may have. Padding lets any side through blocks, so
             this is a choice: the product of all strides.
         least_channels: fewest channels of a layer at any width. With fewer, oneDNN (3.13 was tried) computes wrong
             gradients of a shortcut's 1x1 convolution of stride 2 in channels_last, and writes outside its memory:
@@ -296,6 +296,5 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 """By the name that `model.architecture` gives: AlexNet and VGG-16 with batch normalisation (section 3.4), and the
 18-layer and 50-layer networks of He et al. (2016), table 1.
-
 For small pictures: `resnet10` has a block a group and a smaller first filter; `-cifar` keeps every pixel before the
 first block, from 8 pixels; `convnet` is five convolutions and the mean over pixels, the quickest on a CPU."""

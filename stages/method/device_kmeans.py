@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 BLOCK = 2**25
-"""Distances that are in memory at once."""
+"""Numbers of a block that are in memory at once: rows, or their distances to all centroids."""
 
 
 class DeviceRows:
@@ -29,12 +28,15 @@ class DeviceRows:
         self.rows, self.device, self.spherical = rows, device, spherical
 
     def count(self) -> int:
+        """N."""
         return len(self.rows)
 
     def dim(self) -> int:
+        """d."""
         return self.rows.shape[1]
 
     def get_subset(self, indices: NDArray[np.int64]) -> Tensor:
+        """(n, d) rows of those indices, on the device."""
         return self.rows[torch.from_numpy(indices).to(self.rows.device)].to(self.device)
 
     def assign_to(self, centroids: Tensor, weights: None = None) -> tuple[NDArray[np.int64], Tensor, Tensor]:
@@ -44,7 +46,7 @@ class DeviceRows:
         squares = centroids.square().sum(1)
         sums = torch.zeros_like(centroids)
         nearest, distance = list[Tensor](), list[Tensor]()
-        for block in _blocks(self.rows, len(centroids)):
+        for block in _blocks(self.rows, centroids):
             rows = block.to(self.device)
             least, found = torch.addmm(squares, rows, centroids.T, alpha=-2).min(1)
             distance.append(rows.square().sum(1) + least)
@@ -66,7 +68,7 @@ def search(
     from faiss.contrib.clustering import kmeans
 
     data = DeviceRows(_placed(torch.from_numpy(rows), device), device, spherical)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _float32(), redirect_stdout(io.StringIO()):
         # It prints, whatever `verbose` says.
         centroids, stats = kmeans(k, data, iterations, seed=seed, verbose=False, return_stats=True)
     if spherical:
@@ -76,14 +78,14 @@ def search(
 
 
 def assign_on(
-    device: torch.device, rows: NDArray[np.float32], centroids: NDArray[np.float32]
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], device: torch.device
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`stages.method.kmeans.assign` on a device, in float64 too."""
     centre = torch.from_numpy(centroids).to(device).mean(0, dtype=torch.float64)
     c = torch.from_numpy(centroids).to(device) - centre
     squares = c.square().sum(1)
     nearest, distance = list[Tensor](), list[Tensor]()
-    for block in _blocks(torch.from_numpy(rows), len(centroids)):
+    for block in _blocks(torch.from_numpy(rows), c):
         x = block.to(device) - centre
         nearest.append(torch.addmm(squares, x, c.T, alpha=-2).argmin(1))
         distance.append((x - c[nearest[-1]]).square().sum(1))
@@ -97,9 +99,20 @@ def _placed(rows: Tensor, device: torch.device) -> Tensor:
     return rows.to(device)
 
 
-def _blocks(rows: Tensor, k: int) -> Iterator[Tensor]:
-    """The rows in blocks of at most `BLOCK` distances to k centroids."""
-    return iter(rows.split(max(1, BLOCK // k)))
+def _blocks(rows: Tensor, centroids: Tensor) -> Iterator[Tensor]:
+    """The rows in blocks of at most `BLOCK` numbers."""
+    return iter(rows.split(max(1, BLOCK // max(centroids.shape))))
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Products in float32 whatever the run's `precision`, which is of the network alone."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @contextmanager

@@ -148,8 +148,11 @@ def _their_name(plan: Architecture, name: str) -> str:
         return f"classifier.{int(number) - (1 if plan.drops_first else 2)}.{rest}"
     stem, convolutions = list[str](), 0
     for layer in plan.stem:
-        convolutions += isinstance(layer, Convolution)
-        stem += [f"conv{convolutions}", f"bn{convolutions}", "relu"] if isinstance(layer, Convolution) else ["maxpool"]
+        if isinstance(layer, Convolution):
+            convolutions += 1
+            stem += [f"conv{convolutions}", f"bn{convolutions}", "relu"]
+        else:
+            stem.append("maxpool")
     if int(number) < len(stem):
         return f"{stem[int(number)]}.{rest}"
     blocks = [f"layer{group}.{block}" for group, count in enumerate(plan.counts, 1) for block in range(count)]

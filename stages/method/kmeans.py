@@ -57,7 +57,7 @@ def assign(
 
         from stages.method.device_kmeans import assign_on
 
-        return assign_on(torch.device(device), rows, centroids)
+        return assign_on(rows, centroids, torch.device(device))
     import scipy.linalg.blas as blas
 
     centre = centroids.mean(0, dtype=np.float64)
@@ -95,7 +95,7 @@ def kmeans(
 
     Args:
         rows: (N, d), with k <= N.
-        iterations: at most; faiss stops earlier when the objective no longer changes.
+        iterations: at most; on a CPU faiss stops earlier when the objective no longer changes.
         seed: of the initial centroids, drawn anew in each epoch.
         rng: chooses which clusters are split.
         device: where rows are searched.

@@ -90,11 +90,13 @@ class Backbone(nn.Module):
         self.input = Sobel() if sobel else Normalise()
         self.dim = plan.features(width)
         if isinstance(plan, PooledNetwork):
-            # Imported here: torchvision takes a second to load, and the other networks do not need it.
-            from stages.method.residual import residual_blocks
+            layers = _modules(plan.stem, shapes[: len(plan.stem)], input_channels(sobel))
+            if plan.counts:
+                # Imported here: torchvision takes a second to load, and networks without blocks do not need it.
+                from stages.method.residual import residual_blocks
 
-            stem = _modules(plan.stem, shapes[: len(plan.stem)], input_channels(sobel))
-            self.convolutions = nn.Sequential(*stem, *residual_blocks(plan, width))
+                layers += residual_blocks(plan, width)
+            self.convolutions = nn.Sequential(*layers)
             self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             # This kind has its last ReLU before the pooling, so features and forward are the same.
             last: nn.Module = nn.Identity()

@@ -48,8 +48,8 @@ class RunParams(Section):
     dataset: Annotated[DatasetParams | None, BeforeValidator(_absent)]
     """The pictures; in the root's params.yaml the name of one of `datasets`. None: a run of 0 epochs without pictures,
     which is there to be evaluated."""
-    device: Device
-    """Where networks and clusters are computed: cpu, cuda or cuda:N."""
+    device: Device = "cpu"
+    """Where networks, whitening and k-means are computed: cpu, cuda or cuda:N."""
     precision: Precision
     """Arithmetic of the network: float32, bf16 (any device), tf32 (cuda)."""
     threads: Annotated[Int, Field(ge=1)]

@@ -22,4 +22,4 @@ class WhitenKeys(Section):
     """What `whiten` depends on."""
 
     whiten: WhitenParams
-    device: Device = "cpu"
+    device: Device

@@ -53,7 +53,7 @@ def take_apart(network: Backbone) -> Parts:
     hidden = [module for module in network.classifier if isinstance(module, nn.Linear)]
     if not hidden:
         raise Refusal(
-            "detection and segmentation go on from fc6 and fc7, which networks lack that end in an average: "
+            "detection and segmentation go on from fc6 and fc7, which networks that end in an average lack: "
             "take a run whose model.architecture is alexnet or vgg16"
         )
     fc6, fc7 = (deepcopy(layer) for layer in hidden)

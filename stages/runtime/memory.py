@@ -36,7 +36,7 @@ def keep_memory() -> Iterator[None]:
             libc.malloc_trim(ctypes.c_size_t(0))
         torch = sys.modules.get("torch")
         if torch and torch.cuda.is_initialized():
-            # faiss allocates GPU memory by itself, and cannot use what torch keeps in its cache.
+            # What torch keeps in its cache is taken, to others and to whoever asks how much is free.
             torch.cuda.empty_cache()
 
 

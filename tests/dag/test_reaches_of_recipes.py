@@ -49,6 +49,7 @@ def test_the_horizon_reaches_train_when_the_schedule_is_cosine(finished):
 
 LATER = [
     "recipe",
+    "device",
     "model.projection.hidden",
     "model.projection.dim",
     "extract.view",

@@ -56,8 +56,8 @@ def test_the_last_relu_is_removed_from_the_features_and_back_for_training(archit
     assert torch.equal(forward, features.clamp(min=0))
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
-def test_residual_features_are_what_the_top_layer_sees(architecture):
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50", "convnet"])
+def test_averaged_features_are_what_the_top_layer_sees(architecture):
     network = small(architecture).eval()
     batch = pictures(2, 32)
     with torch.inference_mode():

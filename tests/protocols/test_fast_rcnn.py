@@ -173,7 +173,7 @@ def test_hidden_layers_of_the_run_or_drawn_anew():
 
 
 def test_residual_networks_are_refused():
-    with pytest.raises(Refusal, match="networks lack that end in an average"):
+    with pytest.raises(Refusal, match="end in an average lack"):
         build("resnet18", width=1.0)
 
 

@@ -42,8 +42,8 @@ def test_parts_are_copies():
     assert len(ours) == len(theirs) and not theirs & {value.data_ptr() for value in ours}
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
-def test_residual_networks_are_refused(architecture):
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50", "convnet"])
+def test_networks_that_end_in_an_average_are_refused(architecture):
     with pytest.raises(Refusal, match=r"model\.architecture is alexnet or vgg16"):
         take_apart(small(architecture, width=1.0 if architecture == "resnet18" else 0.5))
 

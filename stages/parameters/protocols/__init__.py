@@ -31,7 +31,7 @@ class ProtocolParams(Section):
     Attributes:
         layouts: of the evaluation sets that it reads.
         lists: which of a VOC set's lists name the pictures of a split.
-        needs_hidden: whether it goes on from fc6 and fc7, which networks lack that end in an average.
+        needs_hidden: whether it goes on from fc6 and fc7, which networks that end in an average lack.
         needs_maps: whether the layers that it names must have pixels.
         reads_proposals: whether it reads the proposals of its sets, which may take hours to make.
     """
