@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install run test test-all learn proof study bench bench-quick check format lock clean
+.PHONY: help install run test test-all test-gpu learn proof study bench bench-quick check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test: install  ## the tests, 10 minutes at most on two cores
 
 test-all: install  ## all tests: kills, DVC edits, the command line as a user has it
 	$(PYTEST) -m "slow or not slow"
+
+test-gpu: install  ## those that need a CUDA device, and are skipped without
+	python -m pytest -m gpu
 
 learn: install  ## proof that the demo learns: three seeds, controls, the table of docs/results.md
 	python benchmarks/learn.py
