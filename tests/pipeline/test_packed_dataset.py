@@ -39,7 +39,7 @@ def test_the_values_fit_as_they_do_for_the_folder_and_the_size_that_is_packed(fi
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--run", "b", "--dataset", "nosuch"], "no such data set (known: demo, demo-test, imagenet"),
+        (["--run", "b", "--dataset", "nosuch"], "no such data set (known: demo, demo-test, "),
         (["--run", "demo", "--dataset", "imagenet"], "run demo exists already, on data set demo"),
         (["--run", "b", "--dataset", "demo", "--images", "."], "--images and --dataset"),
         (["--run", "a/b", "--dataset", "demo"], "a/b"),
