@@ -180,7 +180,7 @@ def curves_table(frame: pd.DataFrame) -> str:
 
 def text_of(frame: pd.DataFrame) -> str:
     """What docs/results.md holds of the study."""
-    parts = [f"By `make study`, on {machine()}. Means over the seeds, and the least and the most of them."]
+    parts = [f"By `benchmarks/study.py`, on {machine()}. Means over the seeds, and the least and the most of them."]
     whole, short = (frame[frame["length"] == length] for length in ("whole", "short"))
     if len(whole):
         parts += ["As long as params.yaml has them (`--whole`):", rows_table(whole[whole["epoch"] == "final"])]
