@@ -57,7 +57,7 @@ class DeviceRows:
 
 
 def search(
-    rows: NDArray[np.float32], k: int, *, iterations: int, seed: int, device: torch.device, spherical: bool
+    rows: NDArray[np.float32], k: int, *, iterations: int, seed: int, device: str, spherical: bool
 ) -> tuple[NDArray[np.float32], list[float], list[int]]:
     """Centroids of (N, d) rows, (k, d), found on `device`; of each iteration the mean squared distance and the splits.
 
@@ -67,8 +67,9 @@ def search(
     """
     from faiss.contrib.clustering import kmeans
 
-    data = DeviceRows(_placed(torch.from_numpy(rows), device), device, spherical)
-    with _float32(), redirect_stdout(io.StringIO()):
+    place = torch.device(device)
+    data = DeviceRows(_placed(torch.from_numpy(rows), place), place, spherical)
+    with redirect_stdout(io.StringIO()):
         # It prints, whatever `verbose` says.
         centroids, stats = kmeans(k, data, iterations, seed=seed, verbose=False, return_stats=True)
     if spherical:
@@ -78,7 +79,7 @@ def search(
 
 
 def assign_on(
-    rows: NDArray[np.float32], centroids: NDArray[np.float32], device: torch.device
+    rows: NDArray[np.float32], centroids: NDArray[np.float32], device: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`stages.method.kmeans.assign` on a device, in float64 too."""
     centre = torch.from_numpy(centroids).to(device).mean(0, dtype=torch.float64)
@@ -102,17 +103,6 @@ def _placed(rows: Tensor, device: torch.device) -> Tensor:
 def _blocks(rows: Tensor, centroids: Tensor) -> Iterator[Tensor]:
     """The rows in blocks of at most `BLOCK` numbers."""
     return iter(rows.split(max(1, BLOCK // max(centroids.shape))))
-
-
-@contextmanager
-def _float32() -> Iterator[None]:
-    """Products in float32 whatever the run's `precision`, which is of the network alone."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @contextmanager

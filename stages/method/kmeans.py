@@ -53,11 +53,9 @@ def assign(
         device: where it is computed.
     """
     if device != "cpu":
-        import torch
-
         from stages.method.device_kmeans import assign_on
 
-        return assign_on(rows, centroids, torch.device(device))
+        return assign_on(rows, centroids, device)
     import scipy.linalg.blas as blas
 
     centre = centroids.mean(0, dtype=np.float64)
@@ -105,12 +103,10 @@ def kmeans(
     if device == "cpu":
         centroids, means, splits = _search(rows, k, iterations, seed, spherical)
     else:
-        import torch
-
+        # torch takes seconds to load, and on a CPU nothing here needs it.
         from stages.method.device_kmeans import search
 
-        place = torch.device(device)
-        centroids, means, splits = search(rows, k, iterations=iterations, seed=seed, device=place, spherical=spherical)
+        centroids, means, splits = search(rows, k, iterations=iterations, seed=seed, device=device, spherical=spherical)
     centroids, repaired, assignment, distance = _repair(rows, centroids, rng, spherical, device)
     return Clustering(assignment, distance, centroids, [*means, float(distance.mean())], splits, repaired)
 

@@ -76,8 +76,8 @@ def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
         if torch is None:
             yield
             return
-        precision = context.precision if context else "float32"
-        float_modes(precision)
+        # Of what depends on it: another stage's results must not change with it.
+        float_modes(getattr(job.params, "precision", "float32"))
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(job.torch_seed % 2**63)
             yield
