@@ -84,27 +84,40 @@ VARIANTS = {
     "deepcluster-v2, untrained": Variant({"epochs": 0}, "", "cifar-v2"),
 }
 
-
 WHOLE = (BASE, "untrained", "permuted pseudo-labels", "deepcluster-v2", "deepcluster-v2, untrained")
 """The rows that hold the runs of params.yaml to their targets."""
 
 COLUMNS = ("length", "variant", "seed", "epoch", "measure", "value")
 
 
-def named(length: str, variant: str, seed: int) -> str:
-    """The name of a run."""
-    words = "".join(letter if letter.isalnum() else " " for letter in variant.lower()).split()
-    return "-".join([length, *words, str(seed)])
+class Row(NamedTuple):
+    """A run of the study."""
+
+    length: str
+    variant: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        words = "".join(letter if letter.isalnum() else " " for letter in self.variant.lower()).split()
+        return "-".join([self.length, *words, str(self.seed)])
+
+    def values(self, runs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the run changes, given `runs` of params.yaml."""
+        variant = VARIANTS[self.variant]
+        values = merge(merge(runs[variant.base], LENGTHS[self.length]), variant.change)
+        return merge(values, {"seed": self.seed, "evaluations": [PROBE]})
 
 
-def enter(root: Path, length: str, variant: str, seed: int) -> str:
-    """Names the run of a variant and a seed in params.yaml, where it is not yet named there."""
-    settings, row, name = Settings(root), VARIANTS[variant], named(length, variant, seed)
-    if name not in settings.runs():
-        values = merge(merge(settings.content["runs"][row.base], LENGTHS[length]), row.change)
-        settings.put(f"runs.{name}", merge(values, {"seed": seed, "evaluations": [PROBE]}))
+def enter(root: Path, rows: Sequence[Row]) -> Settings:
+    """params.yaml with the runs of these rows."""
+    settings = Settings(root)
+    if new := [row for row in rows if row.name not in settings.runs()]:
+        for row in new:
+            settings.put(f"runs.{row.name}", row.values(settings.content["runs"]))
         settings.save()
-    return name
+    return settings
 
 
 def measured(root: Path, name: str) -> Iterator[tuple[int | str, str, float]]:
@@ -130,16 +143,15 @@ def all_measured(root: Path) -> pd.DataFrame:
     Raises:
         Refusal: one was made by other parameters than params.yaml and `VARIANTS` give today.
     """
-    found = list[tuple[Any, ...]]()
-    for length, variant, seed in product(LENGTHS, VARIANTS, range(MOST_SEEDS)):
-        name = named(length, variant, seed)
-        if PROBE in evaluated(root / run_folder(name)):
-            own = Settings(root).resolve(enter(root, length, variant, seed))
-            if edited := changes(open_run(name, root).params, own):
-                raise Refusal(
-                    f"{root}: run {name} was made with another {edited[0][0]}: delete it, or give another --work"
-                )
-            found += [(length, variant, seed, *row) for row in measured(root, name)]
+    every = (Row(*row) for row in product(LENGTHS, VARIANTS, range(MOST_SEEDS)))
+    rows, found = [row for row in every if PROBE in evaluated(root / run_folder(row.name))], list[tuple[Any, ...]]()
+    settings = enter(root, rows)
+    for row in rows:
+        if edited := changes(open_run(row.name, root).params, settings.resolve(row.name)):
+            raise Refusal(
+                f"{root}: run {row.name} was made with another {edited[0][0]}: delete it, or give another --work"
+            )
+        found += [(*row, *value) for value in measured(root, row.name)]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
@@ -159,10 +171,10 @@ def rows_table(final: pd.DataFrame) -> str:
         if variant not in values.index:
             continue
         own = values[variant]
-        changes = (own[LAYERS[-1]] - values[BASE][LAYERS[-1]]).dropna() if BASE in values.index else pd.Series()
+        gain = (own[LAYERS[-1]] - values[BASE][LAYERS[-1]]).dropna() if BASE in values.index else pd.Series()
         groups = [spread(own[one], 3) if one in own.index else "" for one in ("nmi_labels", "ami_labels")]
         cells = [variant, row.claim, str(len(own["minutes"])), *(spread(own[layer], 1) for layer in LAYERS)]
-        cells += [spread(changes, 1, "+") if len(changes) and variant != BASE else "", *groups]
+        cells += [spread(gain, 1, "+") if len(gain) and variant != BASE else "", *groups]
         lines.append(f"| {' | '.join([*cells, spread(own['minutes'], 1)])} |")
     return "\n".join(lines)
 
@@ -212,10 +224,11 @@ def prepared(work: Path, images: Path) -> Path:
 
 def study(root: Path, length: str, seeds: Sequence[int], variants: Sequence[str]) -> None:
     """Makes the runs of a table that are not there, and writes it after each, so that hours need not be waited for."""
-    for seed, variant in product(seeds, variants):
-        name = enter(root, length, variant, seed)
+    rows = [Row(length, variant, seed) for seed, variant in product(seeds, variants)]
+    enter(root, rows)
+    for row in rows:
         with Reporter() as report:
-            run(root, Request(name), report)
+            run(root, Request(row.name), report)
         frame = all_measured(root)
         frame.round(4).to_csv(TABLE, index=False)
         write(DOCUMENT, text_of(frame), START, END)

@@ -25,9 +25,9 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_each_row_is_a_run_that_differs_from_the_others(study, make_project):
     root: Path = make_project(plan=False).root
     resolved = {}
+    study.enter(root, [study.Row("short", variant, 3) for variant in study.VARIANTS])
     for variant in study.VARIANTS:
-        name = study.enter(root, "short", variant, 3)
-        params = Settings(root).resolve(name)
+        params = Settings(root).resolve(study.Row("short", variant, 3).name)
         assert (params.seed, params.pictures.name, [one.name for one in params.evaluations]) == (
             3,
             "cifar10",
@@ -40,12 +40,12 @@ def test_each_row_is_a_run_that_differs_from_the_others(study, make_project):
 
 def test_a_run_that_is_named_already_stays_as_it_is(study, make_project):
     root: Path = make_project(plan=False).root
-    name = study.enter(root, "whole", "k 10", 0)
-    settings = Settings(root)
-    settings.put(f"runs.{name}.epochs", 3)
+    row = study.Row("whole", "k 10", 0)
+    settings = study.enter(root, [row])
+    settings.put(f"runs.{row.name}.epochs", 3)
     settings.save()
-    assert study.enter(root, "whole", "k 10", 0) == name
-    assert Settings(root).resolve(name).epochs == 3
+    assert study.enter(root, [row]).resolve(row.name).epochs == 3
+    assert Settings(root).resolve(row.name).epochs == 3
 
 
 def test_a_difference_is_to_the_unchanged_run_of_the_same_seed(study):
@@ -69,7 +69,8 @@ def test_what_finished_runs_measured_is_gathered(study, evaluated_copy, monkeypa
     root: Path = evaluated_copy.root
     monkeypatch.setattr(study, "PROBE", "linear")
     monkeypatch.setattr(study, "LAYERS", ("conv1", "conv5"))
-    monkeypatch.setattr(study, "named", lambda *row: "demo" if row == ("whole", study.BASE, 0) else "none")
+    one = ("whole", study.BASE, 0)
+    monkeypatch.setattr(study.Row, "name", property(lambda row: "demo" if tuple(row) == one else "none"))
     frame = study.all_measured(root)
     final = frame[frame["epoch"] == "final"].set_index("measure")["value"]
     assert set(final.index) == {"nmi_labels", "ami_labels", "nmi_previous", "knn_accuracy", "conv1", "conv5", "minutes"}
