@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages.artifacts.documents import write_json
 from stages.artifacts.pictures import PackedImages
-from stages.method.augment import resized_crop
+from stages.method.augment import squared
 from stages.method.kmeans import kmeans
 from stages.method.measures import TO_LABELS, to_labels
 from stages.method.sampling import batches
@@ -22,7 +22,7 @@ from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
 from stages.runtime.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 SIDE = 32
 """Pixels of a side to which every picture is squashed whole."""
@@ -71,7 +71,7 @@ def _pixels(images: PackedImages, workers: int) -> Iterator[NDArray[np.float32]]
     """The pictures in order, blocks of (n, SIDE * SIDE * 3)."""
 
     def squashed(span: tuple[int, int]) -> NDArray[np.float32]:
-        small = [resized_crop(images[i], 0, 0, images.height[i], images.width[i], SIDE) for i in range(*span)]
+        small = [squared(images[i], SIDE) for i in range(*span)]
         return np.stack(small).reshape(len(small), -1).astype(np.float32)
 
     return prefetch(squashed, batches(len(images), BLOCK_ROWS), workers)

@@ -6,24 +6,25 @@ writes  features.zarr   (N, d) float32 or float16, row i = image i; the last hid
 """
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from stages.artifacts.checkpoints import for_features
 from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.pictures import PackedImages
-from stages.method.features import check_features, embed, embed_views
+from stages.method.features import check_features, embed
 from stages.method.sampling import batches
-from stages.method.views import RandomViews, Recolour, fixed_views, random_views
+from stages.method.views import Views, fixed_crops, random_views
 from stages.parameters.extract import ExtractKeys
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
-from stages.runtime.prefetch import prefetch
+from stages.runtime.loading import load_views
 from stages.runtime.runner import run_stage
+from stages.runtime.transfer import Background, Download
 
-REVISION = 2
+REVISION = 3
 
-Loaded = tuple[NDArray[np.uint8], list[tuple[NDArray[np.uint8], Recolour | None]]]
-"""Of B images: (V, B, side, side, 3) fixed views, and (B, side, side, 3) of each random one, with its colours."""
+AHEAD = 2
+"""Chunks that are computed and not yet written, at most."""
 
 
 def extract(job: Job[ExtractKeys]) -> None:
@@ -32,12 +33,12 @@ def extract(job: Job[ExtractKeys]) -> None:
     Raises:
         Refusal: features are not finite or overflow float16, or this machine lacks the device.
     """
-    params = job.params
+    params, settings = job.params, job.params.extract
     images = job.packed()
-    network = for_features(params.model, job.input("network"), device_of(params.device))
+    device = device_of(params.device)
+    network = for_features(params.model, job.input("network"), device)
+    fixed, drawn = _views(job, images)
 
-    settings = params.extract
-    drawn = _drawn(job, images)
     rows = min(settings.chunk_rows, len(images))
     shape = (network.dim,) if network.projection is None else (settings.views, network.dim)
     out = ChunkWriter(job.output("features"), (rows, *shape), settings.dtype)
@@ -47,43 +48,47 @@ def extract(job: Job[ExtractKeys]) -> None:
         start = chunk * rows
         return [(start + a, start + b) for a, b in batches(min(rows, len(images) - start), settings.batch)]
 
-    def load(span: tuple[int, int]) -> Loaded:
-        fixed = [fixed_views(images[i], settings.side(params.model), settings.view) for i in range(*span)]
-        return np.stack(fixed, axis=1), [(views.batch(images, *span), views.recolour(*span)) for views in drawn]
-
-    def features(loaded: Loaded) -> NDArray[np.floating]:
-        found = [embed_views(network, loaded[0], params.precision)]
-        found += [embed(network, pictures, params.precision, recolour) for pictures, recolour in loaded[1]]
-        return check_features(np.stack(found, axis=1).reshape(-1, *shape), settings.dtype)
+    def write(chunk: int, features: Download) -> None:
+        out.write(chunk, check_features(features.read().numpy(), settings.dtype))
 
     todo = [chunk for chunk in range(-(-len(images) // rows)) if not out.has(chunk)]
-    loaded = prefetch(load, [span for chunk in todo for span in spans(chunk)], job.workers)
-    total = sum(b - a for chunk in todo for a, b in spans(chunk))
-    batch = map(features, job.progress(loaded, total, lambda loaded: loaded[0].shape[1]))
-    for chunk in todo:
-        out.write(chunk, np.concatenate([next(batch) for _ in spans(chunk)]))
+    every = [span for chunk in todo for span in spans(chunk)]
+    loaded = load_views(job, images, [(views, 1) for views in fixed + drawn], every, device)
+    batch = iter(job.progress(loaded, sum(b - a for a, b in every), lambda pictures: len(pictures[0])))
+    with Background(AHEAD) as writer:
+        for chunk in todo:
+            start, stop = spans(chunk)[0][0], spans(chunk)[-1][1]
+            features = Download((stop - start, *shape), torch.float32, device)
+            for a, b in spans(chunk):
+                pictures = next(batch)
+                each = [pictures[: len(fixed)], *([view] for view in pictures[len(fixed) :])]
+                found = torch.stack([embed(network, views, params.precision) for views in each], dim=1)
+                features.put(a - start, found.reshape(b - a, *shape))
+            writer.do(write, chunk, features)
     out.close(len(images))
     job.images = len(images)
 
 
-def _drawn(job: Job[ExtractKeys], images: PackedImages) -> list[RandomViews]:
-    """The views of all images beside the first, by number of the image.
+def _views(job: Job[ExtractKeys], images: PackedImages) -> tuple[list[Views], list[Views]]:
+    """Of all images, those of the fixed view, whose features are averaged, and the random ones.
 
-    Each epoch has others, and every seed of a run the same: `extract` does not depend on the seed.
+    Each epoch has other random ones, and every seed of a run the same: `extract` does not depend on the seed.
     """
-    params = job.params
-    every = np.arange(len(images))
-    return [
+    settings, every = job.params.extract, np.arange(len(images))
+    side = settings.side(job.params.model)
+    crops = fixed_crops(images.height, images.width, side, settings.view)
+    drawn = [
         random_views(
             every,
             images.height,
             images.width,
             np.random.default_rng([job.epoch, number]),
-            side=params.extract.side(params.model),
-            **params.extract.augment.model_dump(),
+            side=side,
+            **settings.augment.model_dump(),
         )
-        for number in range(1, params.extract.views)
+        for number in range(1, settings.views)
     ]
+    return [Views(every, each, side) for each in crops], drawn
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ writes  trained/checkpoint.pt   network and optimizer
                                 correct (predictions of the first clustering's labels), lr
 """
 
-import math
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -29,18 +28,19 @@ from stages.dag.names import CHECKPOINT, STEPS
 from stages.errors import Refusal
 from stages.method.sampling import batches, released_draws, shuffled_draws, uniform_draws
 from stages.method.training import Batch, Learner, learning_rate, new_learner, train_step
-from stages.method.views import RandomViews, random_views
+from stages.method.views import random_views
 from stages.parameters.train import TrainKeys, TrainParams
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
-from stages.runtime.prefetch import prefetch
+from stages.runtime.loading import Group, load_views
+from stages.runtime.losses import Done
 from stages.runtime.runner import run_stage
 from stages.runtime.save_points import SavePoints
 
-REVISION = 2
+REVISION = 3
 
 CHECK_EVERY = 20
-"""Steps between two checks of the losses. A check reads them from the device, which makes a GPU wait."""
+"""Steps between two checks of the losses, and the least between two save points."""
 
 
 def train(job: Job[TrainKeys]) -> None:
@@ -79,27 +79,24 @@ def train(job: Job[TrainKeys]) -> None:
     )
     restore(learner.network, before["network"], job.input("network"))
     points = SavePoints(job)
-    losses, correct, done = _resume(job, points, learner, len(steps))
-
-    def load_batch(step: tuple[int, int]) -> list[Batch]:
-        spans = [(each, step[0] * count, step[1] * count) for each, count in views]
-        return [
-            Batch(each.batch(images, start, stop), labels[each.images[start:stop]], each.recolour(start, stop))
-            for each, start, stop in spans
-        ]
-
     rates = [learning_rate(settings.lr, job.epoch, i, len(steps), settings.horizon) for i in range(len(steps))]
-    loaded = prefetch(load_batch, steps[done:], job.workers)
+    done = _resume(job, points, learner, rates)
+
+    wanted = [torch.from_numpy(labels[each.images]).to(device) for each, _ in views]
+    loaded = load_views(job, images, views, steps[done.steps :], device)
     crops = [(b - a) * settings.views for a, b in steps]
-    todo = job.progress(loaded, sum(crops[done:]), lambda groups: len(groups[0].labels))
+    todo = job.progress(loaded, sum(crops[done.steps :]), lambda groups: len(groups[0]))
     with closing(learner.shards):
-        for i, groups in enumerate(todo, start=done):
-            loss, right = train_step(learner, groups, rates[i], params.precision, settings.top_lr)
-            losses.append(loss)
-            correct.append(right)
-            if (i + 1) % CHECK_EVERY == 0 or i + 1 == len(steps):
-                losses, correct = _looked_at(losses, correct, job.epoch, rates)
-                points.offer(partial(_state, learner, losses, correct))
+        for (start, stop), rate, pictures in zip(steps[done.steps :], rates[done.steps :], todo, strict=True):
+            groups = [
+                Batch(part, label[start * count : stop * count])
+                for part, label, (_, count) in zip(pictures, wanted, views, strict=True)
+            ]
+            done.add(*train_step(learner, groups, rate, params.precision, settings.top_lr))
+            if done.steps % CHECK_EVERY == 0:
+                done.check()
+                points.offer(partial(_state, learner, done))
+    losses, correct = done.all()
 
     folder = job.output("trained")
     make_folder(folder)
@@ -138,7 +135,7 @@ def _centroids(job: Job[TrainKeys]) -> list[Tensor]:
     return [rows[np.unique(column)] for rows, column in zip(centroids, columns.T, strict=True)]
 
 
-def _views(job: Job[TrainKeys], draws: NDArray[np.int64], images: PackedImages) -> list[tuple[RandomViews, int]]:
+def _views(job: Job[TrainKeys], draws: NDArray[np.int64], images: PackedImages) -> list[Group]:
     """The views of all draws, those of a draw one after the other, and how many a draw has; then the small ones."""
     settings = job.params.train
     side, small_side = settings.sides(job.params.model)
@@ -151,35 +148,20 @@ def _views(job: Job[TrainKeys], draws: NDArray[np.int64], images: PackedImages) 
     return views
 
 
-def _looked_at(losses: list[Any], correct: list[Any], epoch: int, rates: list[float]) -> tuple[list[float], list[int]]:
-    """Both lists as Python numbers, read from the device; refused where a loss is not finite."""
-    values = [float(loss) for loss in losses]
-    for i, value in enumerate(values):
-        if not math.isfinite(value):
-            raise Refusal(
-                f"epoch {epoch}, iteration {i}: the loss is {value} at lr {rates[i]:g}; nothing was "
-                "published; lower it with --set train.lr=…"
-            )
-    return values, [int(right) for right in correct]
-
-
-def _state(learner: Learner, losses: list[float], correct: list[int]) -> dict[str, Any]:
+def _state(learner: Learner, done: Done) -> dict[str, Any]:
+    losses, correct = done.all()
     return {"learner": learner.state(), "losses": losses, "correct": correct}
 
 
-def _resume(job: Job[TrainKeys], points: SavePoints, learner: Learner, steps: int) -> tuple[list[Any], list[Any], int]:
-    """Restores the save point of an earlier attempt, if there is one.
-
-    Returns:
-        Losses and numbers of right predictions of the steps that are done, and how many these are.
-    """
+def _resume(job: Job[TrainKeys], points: SavePoints, learner: Learner, rates: list[float]) -> Done:
+    """The steps that are done: those of the save point of an earlier attempt, which is restored, if there is one."""
     state = points.load()
     if state is None:
-        return [], [], 0
+        return Done(job.epoch, rates)
     learner.load(state["learner"])
-    done = len(state["losses"])
-    job.say(f"goes on at iteration {done} of {steps}")
-    return state["losses"], state["correct"], done
+    done = Done(job.epoch, rates, state["losses"], state["correct"])
+    job.say(f"goes on at iteration {done.steps} of {len(rates)}")
+    return done
 
 
 def _on_cpu(value: Any) -> Any:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from stages.artifacts.index import EvaluationIndex
 from stages.artifacts.results import Result
 from stages.artifacts.tables import write_parquet
+from stages.method.augment import cut
 from stages.method.sampling import batches
 from stages.parameters.checks import same_classes
 from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.protocols.voc_classification import VocClassificationParams
 from stages.protocols.average_precision import ABSENT, DIFFICULT, PRESENT, average_precisions
 from stages.protocols.classification import Classifier, Recipe, classifier, crop_scores, train_step
-from stages.protocols.crops import Draw, caffe_crops, crops_of_images, cut, port_crops
+from stages.protocols.crops import Draw, caffe_crops, crops_of_images, port_crops
 from stages.protocols.picture_draws import draw_pictures
 from stages.runtime.evaluating import Evaluated
 from stages.runtime.fine_tuning import fine_tune

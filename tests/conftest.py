@@ -13,6 +13,14 @@ from projects import Project, small_project
 from v2_helpers import V2
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device; `make test-gpu` runs it where there is one")
+
+
 @pytest.fixture
 def make_project(tmp_path: Path) -> Callable[..., Project]:
     """Makes a project with small parameters; `change` goes over them."""

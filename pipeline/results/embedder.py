@@ -15,7 +15,7 @@ from stages.artifacts.checkpoints import for_features
 from stages.artifacts.transform import read as read_pca
 from stages.dag.names import CENTROIDS, PCA
 from stages.errors import Refusal
-from stages.method.features import check_features, embed_views
+from stages.method.features import check_features, embed
 from stages.method.kmeans import assign
 from stages.method.sampling import batches
 from stages.method.views import fixed_views
@@ -65,9 +65,15 @@ class Embedder:
         params = self._params
         with thread_limit(params.threads):
             spans = batches(len(crops), params.extract.batch)
-            features = [embed_views(self._network, np.stack(crops[a:b], axis=1), params.precision) for a, b in spans]
+            features = [self._features(np.stack(crops[a:b], axis=1)) for a, b in spans]
             rows = check_features(np.concatenate(features), params.extract.dtype)
             return rows.astype(np.float32, copy=False) if self._pca is None else self._pca.apply(rows)
+
+    def _features(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, d) of (V, B, side, side, 3) views."""
+        device = next(self._network.parameters()).device
+        pictures = torch.from_numpy(views).permute(0, 1, 4, 2, 3).to(device)
+        return embed(self._network, list(pictures), self._params.precision).cpu().numpy()
 
     def assigned(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """The nearest centroid of each whitened row, and the squared L2 distance to it."""

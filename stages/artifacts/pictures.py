@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -41,6 +42,21 @@ class PackedImages:
         # Opened when a picture is wanted: `dvc pull` brings the manifest and not the pixels.
         again = f"make it again with `python -m pipeline rerun pack --dataset {self.folder.name}`"
         return ChunkReader(self.folder / PIXELS, again)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of pixels.zarr."""
+        return len(self._pixels)
+
+    def pixel_blocks(self) -> Iterator[NDArray[np.uint8]]:
+        """pixels.zarr, a chunk at a time, each in memory of its own."""
+        return self._pixels.blocks()
+
+    @cached_property
+    def start(self) -> NDArray[np.int64]:
+        """(N,) the byte of pixels.zarr at which each picture begins."""
+        found: NDArray[np.int64] = self._chunk * self._pixels.chunk[0] + self._offset
+        return found
 
     def __len__(self) -> int:
         return len(self.label)

@@ -34,6 +34,12 @@ class Crops:
     width: NDArray[np.int64]
     flip: NDArray[np.bool_]
 
+    @property
+    def nbytes(self) -> NDArray[np.int64]:
+        """(n,) bytes of the pixels of each."""
+        found: NDArray[np.int64] = 3 * self.height * self.width
+        return found
+
 
 def random_crops(
     height: NDArray[Any],
@@ -86,10 +92,25 @@ def _fallback(
     return h, w
 
 
-def resized_crop(
-    picture: NDArray[np.uint8], top: int, left: int, height: int, width: int, size: int
-) -> NDArray[np.uint8]:
-    """A crop of an (H, W, 3) picture, resized to (size, size, 3) uint8 with antialiased bilinear weights (Pillow's)."""
-    crop = picture[top : top + height, left : left + width]
-    resized = Image.fromarray(crop).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+def cropped(picture: NDArray[np.uint8], crops: Crops, number: int) -> NDArray[np.uint8]:
+    """The pixels of an (H, W, 3) picture that crop `number` shows, as a view of them."""
+    top, left = crops.top[number], crops.left[number]
+    return picture[top : top + crops.height[number], left : left + crops.width[number]]
+
+
+def cut(picture: NDArray[np.uint8], crops: Crops, number: int, size: int) -> NDArray[np.uint8]:
+    """Crop `number` of an (H, W, 3) picture, resized to (size, size, 3) uint8 and mirrored where it is."""
+    resized = squared(cropped(picture, crops, number), size)
+    return resized[:, ::-1] if crops.flip[number] else resized
+
+
+def squared(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """An (H, W, 3) picture resized to (size, size, 3) uint8 with antialiased bilinear weights (Pillow's).
+
+    Rows are resized first, then columns. Pillow 13 by itself turns the order round for some tall pictures, which
+    changes a byte by one level here and there.
+    """
+    image = Image.fromarray(picture)
+    for shape in ((size, picture.shape[0]), (size, size)):
+        image = image.resize(shape, Image.Resampling.BILINEAR)
+    return np.asarray(image)

@@ -32,17 +32,21 @@ class Colours:
     """Changes of n pictures: colour x becomes `matrix` x + `pull` m, of a picture whose mean grey is m.
 
     Attributes:
-        matrix: (n, 3, 3) float32.
-        pull: (n,) float32.
+        matrix: (n, 3, 3) float32, where the pictures will be.
+        pull: (n,) float32, there too.
         sigma: (n,) float32, of the blur, in pixels at a side of `BLUR_SIDE`; 0 for none.
     """
 
-    matrix: NDArray[np.float32]
-    pull: NDArray[np.float32]
+    matrix: Tensor
+    pull: Tensor
     sigma: NDArray[np.float32]
 
     def __getitem__(self, which: slice) -> Colours:
         return Colours(self.matrix[which], self.pull[which], self.sigma[which])
+
+    def to(self, device: torch.device) -> Colours:
+        """The same for pictures on a device."""
+        return Colours(self.matrix.to(device), self.pull.to(device), self.sigma)
 
 
 def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: float, grey: float, blur: float) -> Colours:
@@ -68,16 +72,14 @@ def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: floa
     # Grey is left alone by all that follows contrast, so its pull on the mean goes through unchanged.
     matrix = hues @ towards_grey * (brightness * contrast)[:, None, None]
     pull = brightness * (1 - contrast)
-    return Colours(matrix.astype(np.float32), pull.astype(np.float32), sigma.astype(np.float32))
+    return Colours(torch.from_numpy(matrix).float(), torch.from_numpy(pull).float(), sigma.astype(np.float32))
 
 
 def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
     """(B, 3, H, W) uint8 pictures with their colours changed, alike; every value is rounded and kept within a byte."""
-    device = pictures.device
-    matrix, pull = (torch.from_numpy(array).to(device) for array in (colours.matrix, colours.pull))
     rows = pictures.permute(0, 2, 3, 1).flatten(1, 2).float()
     mean = rows.mean(1) @ rows.new_tensor(LUMA)
-    rows = torch.baddbmm((pull * mean)[:, None, None], rows, matrix.transpose(1, 2))
+    rows = torch.baddbmm((colours.pull * mean)[:, None, None], rows, colours.matrix.transpose(1, 2))
     out = rows.unflatten(1, pictures.shape[2:]).permute(0, 3, 1, 2)
     if colours.sigma.any():
         _blur(out, colours.sigma * (pictures.shape[3] / BLUR_SIDE))

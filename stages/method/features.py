@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from stages.errors import Refusal
 from stages.method.networks import Backbone, autocast
-from stages.method.views import Recolour
 
 
-def embed(network: Backbone, pictures: np.ndarray, precision: str, recolour: Recolour | None = None) -> np.ndarray:
-    """(B, d) float32 features of (B, H, W, 3) uint8 pictures, computed on the device of the network.
-
-    Args:
-        precision: of the arithmetic; `float32`, `tf32` or `bf16`.
-        recolour: how their colours change before; None: not.
-    """
-    device = next(network.parameters()).device
-    # The layout channels_last is NCHW by shape and NHWC in memory, so this moves no pixel.
-    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)
-    if recolour is not None:
-        batch = recolour(batch)
-    with torch.inference_mode(), autocast(device, precision):
-        return network.features(batch).float().cpu().numpy()
-
-
-def embed_views(network: Backbone, views: NDArray[np.uint8], precision: str) -> np.ndarray:
-    """(B, d) float32 features of (V, B, H, W, 3) uint8 views of B pictures, each the mean over its views.
+def embed(network: Backbone, views: Sequence[Tensor], precision: str) -> Tensor:
+    """(B, d) float32 features of B pictures, each the mean over its views, on the device of the network.
 
     With a projection the mean has unit length, as the features of one view have.
+
+    Args:
+        views: of all pictures, each (B, 3, H, W) uint8, on that device.
+        precision: of the arithmetic; `float32`, `tf32` or `bf16`.
     """
-    first, *others = (embed(network, pictures, precision) for pictures in views)
-    if not others:
-        return first
-    mean = np.mean([first, *others], axis=0)
-    if network.projection is not None:
-        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return mean
+    with torch.inference_mode(), autocast(views[0].device, precision):
+        found = [network.features(pictures).float() for pictures in views]
+        if len(found) == 1:
+            return found[0]
+        mean = torch.stack(found).mean(0)
+        return mean if network.projection is None else normalize(mean)
 
 
 def check_features(features: np.ndarray, dtype: str) -> np.ndarray:

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.method.networks import Backbone, Centroids, autocast, place, top_layer, trainable
 from stages.method.shards import Shards
-from stages.method.views import Recolour
 
 
 @dataclass
@@ -48,17 +45,15 @@ class Learner:
 
 @dataclass(frozen=True)
 class Batch:
-    """Views of one size.
+    """Views of one size, on the device of the network.
 
     Attributes:
-        pictures: (B, H, W, 3) uint8.
+        pictures: (B, 3, H, W) uint8.
         labels: (B, heads) int64 pseudo-labels, a column a clustering.
-        recolour: how their colours change on the device; None: not.
     """
 
-    pictures: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    recolour: Recolour | None = None
+    pictures: Tensor
+    labels: Tensor
 
 
 def new_learner(
@@ -102,7 +97,15 @@ def new_learner(
 
     def sgd(parameters: Iterable[nn.Parameter], momentum: float) -> torch.optim.SGD:
         ahead = nesterov and momentum > 0
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=ahead)
+        return torch.optim.SGD(
+            parameters,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=ahead,
+            # One kernel for all weights. On a CPU the plain one stays, of which earlier results are.
+            fused=device.type == "cuda",
+        )
 
     optimizer = sgd(trainable(network), momentum)
     if momenta:
@@ -142,14 +145,9 @@ def train_step(
 
 def _differentiate(learner: Learner, batch: Batch, total: int, precision: str) -> tuple[Tensor, Tensor]:
     """Adds a batch's part of the gradients of a step that has `total` views; see `train_step` for what it returns."""
-    device = next(learner.network.parameters()).device
-    pictures = torch.from_numpy(batch.pictures).permute(0, 3, 1, 2).to(device, non_blocking=True)
-    target = torch.from_numpy(batch.labels).to(device, non_blocking=True)
-    if batch.recolour is not None:
-        pictures = batch.recolour(pictures)
 
     def differentiate(network: Backbone, top: nn.Module, images: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast(device, precision):
+        with autocast(images.device, precision):
             found = top(network(images))
         logits = found if isinstance(found, list) else [found]
         heads = [nn.functional.cross_entropy(each.float(), wanted[:, head]) for head, each in enumerate(logits)]
@@ -157,7 +155,7 @@ def _differentiate(learner: Learner, batch: Batch, total: int, precision: str) -
         loss.backward()
         return loss.detach(), (logits[0].detach().argmax(1) == wanted[:, 0]).sum()
 
-    losses, right = zip(*learner.shards.map(differentiate, pictures, target), strict=True)
+    losses, right = zip(*learner.shards.map(differentiate, batch.pictures, batch.labels), strict=True)
     return torch.stack(losses).sum(), torch.stack(right).sum()
 
 

@@ -1,23 +1,21 @@
-"""What the network sees of a picture: fixed views, or random ones that are drawn up front."""
+"""What the network sees of a picture: fixed views, or random ones; all drawn before any is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.method.augment import Crops, random_crops, resized_crop
-from stages.method.decode import centre_crop
+from stages.method.augment import Crops, cut, random_crops
+
+if TYPE_CHECKING:
+    # Planning and packing load this module, and must not wait for torch.
+    from stages.method.colours import Colours
 
 FIVE_CROP = 0.8
 """Share of each side that a crop of `five-crop` has: about what a training crop shows of a picture on average."""
-
-Recolour = Callable[[Any], Any]
-"""From (B, 3, H, W) uint8 pictures, a tensor on any device, to changed ones, alike."""
 
 
 class Pictures(Protocol):
@@ -26,60 +24,62 @@ class Pictures(Protocol):
     def __getitem__(self, image: int) -> NDArray[np.uint8]: ...
 
 
-def fixed_views(picture: NDArray[np.uint8], size: int, which: str) -> NDArray[np.uint8]:
-    """(V, size, size, 3) of an (H, W, 3) picture; its features are the mean over these V views.
-
-    Args:
-        which: `centre`, the square in the middle (section 3.2); `whole`, all of it, squashed to a square; or
-            `five-crop`, four corners and the middle, `FIVE_CROP` of each side, each squashed to a square.
-    """
-    if which == "centre":
-        return centre_crop(picture, size)[None]
-    height, width = picture.shape[:2]
-    if which == "whole":
-        return resized_crop(picture, 0, 0, height, width, size)[None]
-    h, w = max(1, round(FIVE_CROP * height)), max(1, round(FIVE_CROP * width))
-    down, right = height - h, width - w
-    corners = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
-    return np.stack([resized_crop(picture, top, left, h, w, size) for top, left in corners])
-
-
 @dataclass(frozen=True)
-class RandomViews:
-    """Random resized crops, flipped and changed in colour; drawn before any is computed.
+class Views:
+    """A crop of each of n pictures, resized to a square, mirrored and changed in colour.
 
     Attributes:
         images: (n,) number of the picture of each.
         crops: n crops of them.
-        colours: n changes of colour (`Colours`); None where there are none.
         side: in pixels, of each.
+        colours: n changes of colour; None where there are none.
     """
 
     images: NDArray[np.int64]
     crops: Crops
-    colours: Any
     side: int
+    colours: Colours | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batch(self, pictures: Pictures, start: int, stop: int) -> NDArray[np.uint8]:
         """Views `start` to `stop` before their colours change: (stop - start, side, side, 3)."""
-        return np.stack([self._crop(pictures[self.images[i]], i) for i in range(start, stop)])
+        return np.stack([cut(pictures[self.images[i]], self.crops, i, self.side) for i in range(start, stop)])
 
-    def recolour(self, start: int, stop: int) -> Recolour | None:
-        """How the colours of views `start` to `stop` change; None where they do not."""
-        if self.colours is None:
-            return None
-        # Imported here: planning and packing load this module, and must not wait for torch.
-        from stages.method.colours import recoloured
 
-        return partial(recoloured, colours=self.colours[start:stop])
+def fixed_crops(height: NDArray[Any], width: NDArray[Any], size: int, which: str) -> list[Crops]:
+    """The crops of n pictures whose features are averaged: of each picture one by each element.
 
-    def _crop(self, picture: NDArray[np.uint8], i: int) -> NDArray[np.uint8]:
-        crops = self.crops
-        cropped = resized_crop(picture, crops.top[i], crops.left[i], crops.height[i], crops.width[i], self.side)
-        return cropped[:, ::-1] if crops.flip[i] else cropped
+    Args:
+        height, width: (n,) sizes of the pictures in pixels.
+        size: side of the views, in pixels.
+        which: `centre`, the square in the middle (section 3.2); `whole`, all of it, squashed to a square; or
+            `five-crop`, four corners and the middle, `FIVE_CROP` of each side, each squashed to a square.
+    """
+    height, width = height.astype(np.int64), width.astype(np.int64)
+    none = np.zeros(len(height), np.int64)
+
+    def crops(top: NDArray[np.int64], left: NDArray[np.int64], h: NDArray[np.int64], w: NDArray[np.int64]) -> Crops:
+        return Crops(top, left, h, w, none.astype(bool))
+
+    if which == "centre":
+        side = np.full(len(height), size, np.int64)
+        # Where torchvision's CenterCrop starts: at half the margin, halves rounded to even.
+        top, left = (np.rint((sides - size) / 2).astype(np.int64) for sides in (height, width))
+        return [crops(top, left, side, side)]
+    if which == "whole":
+        return [crops(none, none, height, width)]
+    h, w = (np.maximum(1, np.rint(FIVE_CROP * sides)).astype(np.int64) for sides in (height, width))
+    down, right = height - h, width - w
+    corners = [(none, none), (none, right), (down, none), (down, right), (down // 2, right // 2)]
+    return [crops(top, left, h, w) for top, left in corners]
+
+
+def fixed_views(picture: NDArray[np.uint8], size: int, which: str) -> NDArray[np.uint8]:
+    """(V, size, size, 3) of an (H, W, 3) picture, by the V crops of `fixed_crops`."""
+    height, width = (np.array([side]) for side in picture.shape[:2])
+    return np.stack([cut(picture, crops, 0, size) for crops in fixed_crops(height, width, size, which)])
 
 
 def random_views(
@@ -96,7 +96,7 @@ def random_views(
     hue: float,
     grey: float,
     blur: float,
-) -> RandomViews:
+) -> Views:
     """A random view of each of `images`.
 
     Args:
@@ -113,4 +113,4 @@ def random_views(
         from stages.method.colours import random_colours
 
         colours = random_colours(len(images), rng, jitter=jitter, hue=hue, grey=grey, blur=blur)
-    return RandomViews(images, crops, colours, side)
+    return Views(images, crops, side, colours)

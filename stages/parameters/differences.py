@@ -8,7 +8,7 @@ from typing import Any
 from stages.parameters.keys import default_of, lookup
 from stages.parameters.run import RunParams, run_params_class
 
-NOT_SET = ("run", "branch", "dataset", "epochs", "revision", "threads", "workers")
+NOT_SET = ("run", "branch", "dataset", "epochs", "revision", "threads", "workers", "device_memory")
 """Keys that are given otherwise than by --set, or that no result depends on."""
 
 

@@ -23,7 +23,7 @@ from stages.parameters.named import refuse_name
 from stages.parameters.pseudolabel import PseudolabelParams
 from stages.parameters.retain import RetainParams
 from stages.parameters.train import TrainParams
-from stages.parameters.types import Device, Int, Precision, Recipe, Section, Seed, Text
+from stages.parameters.types import Device, Float, Int, Precision, Recipe, Section, Seed, Text
 from stages.parameters.whiten import WhitenParams
 
 
@@ -56,6 +56,9 @@ class RunParams(Section):
     """Of arithmetic; another number changes last digits, and nothing is redone for it."""
     workers: Annotated[Int, Field(ge=0)]
     """Threads that prepare batches; never changes a result."""
+    device_memory: Annotated[Float, Field(ge=0, le=1)] = 0.5
+    """Share of a GPU's free memory that the pictures of a data set may take, to stay there for a stage; never changes a
+    result."""
     model: ModelParams
     init: InitParams = InitParams()
     extract: ExtractParams

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.method.augment import Crops, random_crops, resized_crop
+from stages.method.augment import Crops, random_crops
 from stages.method.decode import centre_crop
 
 Draw = Callable[[NDArray[Any], NDArray[Any], np.random.Generator], Crops]
@@ -88,13 +88,6 @@ def crops_of_images(
         rng = np.random.default_rng([seed, int(image)])
         drawn.append(draw(np.full(crops, h), np.full(crops, w), rng))
     return Crops(*(np.concatenate([getattr(each, field.name) for each in drawn]) for field in fields(Crops)))
-
-
-def cut(picture: NDArray[np.uint8], crops: Crops, number: int, size: int) -> NDArray[np.uint8]:
-    """Crop `number` of an (H, W, 3) picture, resized to (size, size, 3) uint8 and mirrored where it is."""
-    top, left, height, width = (int(x[number]) for x in (crops.top, crops.left, crops.height, crops.width))
-    crop = resized_crop(picture, top, left, height, width, size)
-    return crop[:, ::-1] if crops.flip[number] else crop
 
 
 def ten_crops(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

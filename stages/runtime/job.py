@@ -57,6 +57,7 @@ class Job(Generic[P]):
         rng: numpy's generator, seeded from (seed, epoch, stage).
         torch_seed: seed of torch's global random state, from the same three.
         workers: number of threads that may prepare batches.
+        device_memory: share of a GPU's free memory that the pictures may take.
         images: number of images that the stage went through; set by the stage, for timings.csv.
     """
 
@@ -70,6 +71,7 @@ class Job(Generic[P]):
         self.rng = np.random.default_rng(state)
         self.torch_seed = int(state.generate_state(1, np.uint64)[0])
         self.workers = 0
+        self.device_memory = 0.0
         self.images = 0
         self._untracked: list[str] = []
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.tables import write_parquet
 from stages.errors import Refusal
-from stages.method.augment import Crops
+from stages.method.augment import Crops, cut
 from stages.method.sampling import batches
 from stages.protocols.accuracy import ranks
-from stages.protocols.crops import cut, square_crops
+from stages.protocols.crops import square_crops
 from stages.protocols.heads import HeadLearner
 from stages.protocols.layers import FrozenLayers
 from stages.runtime.evaluating import Labelled

@@ -71,6 +71,7 @@ def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
     """The run's threads, float modes and a random state of the stage's own."""
     threads = context.threads if context else usable_cores()
     job.workers = context.workers if context else threads
+    job.device_memory = context.device_memory if context else 0.0
     with thread_limit(threads), keep_memory() if context else give_memory_back():
         torch = sys.modules.get("torch")
         if torch is None:
@@ -78,7 +79,13 @@ def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
             return
         # Of what depends on it: another stage's results must not change with it.
         float_modes(getattr(job.params, "precision", "float32"))
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        # Imported here: it loads torch, for which some stages need not wait.
+        from stages.runtime.devices import device_failures
+
+        with (
+            device_failures(job.node.stage),
+            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
+        ):
             torch.manual_seed(job.torch_seed % 2**63)
             yield
 

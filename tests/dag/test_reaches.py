@@ -51,6 +51,7 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     # a larger machine changes no result there is
     "threads": (1, NONE),
     "workers": (0, NONE),
+    "device_memory": (0.25, NONE),
     "model.architecture": ("vgg16", MODEL),
     "model.sobel": (False, MODEL),
     "model.input": (70, MODEL),

@@ -77,7 +77,7 @@ def test_blur_is_scipys_gaussian_filter(sigma):
     side = BLUR_SIDE // 4
     batch = pictures(2, side, 0, 256)
     eye = np.broadcast_to(np.eye(3, dtype=np.float32), (2, 3, 3)).copy()
-    colours = Colours(eye, np.zeros(2, np.float32), np.array([4 * sigma, 0], np.float32))
+    colours = Colours(torch.from_numpy(eye), torch.zeros(2), np.array([4 * sigma, 0], np.float32))
     out = recoloured(batch, colours)
     bytes_, reach = batch[0].numpy().astype(float), math.ceil(3 * sigma)
     expected = gaussian_filter(bytes_, sigma, axes=(1, 2), radius=reach, mode="mirror")

@@ -106,8 +106,6 @@ def test_the_same_seed_gives_the_same_bits_and_nothing_is_printed(capsys):
 @pytest.mark.gpu
 @pytest.mark.parametrize("spherical", [False, True])
 def test_on_a_gpu_it_is_as_good_and_the_same_again(spherical, monkeypatch):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     rows = unit_rows(20_000, 64)
 
     def on(device):

@@ -26,7 +26,8 @@ def batch(n=12, side=40, seed=0):
 
 
 def step_on(learner, pictures, labels, lr):
-    return train_step(learner, [Batch(pictures, labels[:, None])], lr, "float32")
+    seen = Batch(torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(labels)[:, None])
+    return train_step(learner, [seen], lr, "float32")
 
 
 def weights(learner):

@@ -53,7 +53,8 @@ def begin(optimizer=None, network=None, **change):
 def views(n, seed=0):
     """A batch of n views with a label of each clustering."""
     rng = np.random.default_rng(seed + 100)
-    return Batch(batch(n, seed)[0], np.stack([rng.integers(0, k, n) for k in K], axis=1))
+    labels = torch.from_numpy(np.stack([rng.integers(0, k, n) for k in K], axis=1))
+    return Batch(torch.from_numpy(batch(n, seed)[0]).permute(0, 3, 1, 2), labels)
 
 
 def plain_logits(pictures, weights):
@@ -72,9 +73,9 @@ def plain_step(batches, weights, momentum, lr, **options):
     def loss_of(weights, _):
         losses, first = [], None
         for views in batches:
-            logits = plain_logits(views.pictures, weights)
+            logits = plain_logits(views.pictures.permute(0, 2, 3, 1).numpy(), weights)
             first = logits[0] if first is None else first
-            losses += [cross_entropies(each, views.labels[:, head]) for head, each in enumerate(logits)]
+            losses += [cross_entropies(each, views.labels[:, head].numpy()) for head, each in enumerate(logits)]
         return torch.cat(losses).mean(), first
 
     new, _, buffers, loss, logits = plain_sgd(loss_of, weights, [], momentum, lr, **options)
@@ -98,7 +99,7 @@ def test_steps_on_views_of_two_batches_equal_the_equations_in_float64(all_double
         weights, momentum, loss, logits = plain_step(batches, weights, momentum, lr)
         found, right = train_step(learner, batches, lr, "float32")
         assert float(found) == pytest.approx(float(loss), rel=1e-12)
-        assert int(right) == int((logits.argmax(1) == torch.from_numpy(batches[0].labels[:, 0])).sum())
+        assert int(right) == int((logits.argmax(1) == batches[0].labels[:, 0]).sum())
         close(learner.network.parameters(), weights, **NEAR)
         close([learner.optimizer.state[p]["momentum_buffer"] for p in learner.network.parameters()], momentum, **NEAR)
 
@@ -161,8 +162,7 @@ def test_parts_of_a_batch_give_the_sum_of_their_gradients_by_their_share(sizes):
     total, hits = 0.0, 0
     parts = [(large, sizes), (few, [3])]
     for group, split in parts:
-        pictures = torch.from_numpy(group.pictures).permute(0, 3, 1, 2)
-        for part, labels in zip(pictures.split(split), torch.from_numpy(group.labels).split(split), strict=True):
+        for part, labels in zip(group.pictures.split(split), group.labels.split(split), strict=True):
             logits = alone.top(alone.network(part))
             heads = [F.cross_entropy(each, labels[:, head]) for head, each in enumerate(logits)]
             share = sum(heads) / len(K) * len(part) / 15

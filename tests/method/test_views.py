@@ -13,7 +13,9 @@ def picture():
 
 
 def squashed(pixels):
-    return np.asarray(Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR))
+    """Rows first, then columns."""
+    rows = Image.fromarray(pixels).resize((32, len(pixels)), Image.Resampling.BILINEAR)
+    return np.asarray(rows.resize((32, 32), Image.Resampling.BILINEAR))
 
 
 def test_centre_is_the_square_in_the_middle():

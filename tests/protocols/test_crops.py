@@ -13,7 +13,8 @@ from scipy import stats
 from torchvision.transforms import functional as F
 from torchvision.transforms import v2
 
-from stages.protocols.crops import caffe_crops, crops_of_images, cut, port_crops, square_crops, ten_crops
+from stages.method.augment import cut
+from stages.protocols.crops import caffe_crops, crops_of_images, port_crops, square_crops, ten_crops
 
 DRAWS = {
     "port": port_crops,

@@ -121,7 +121,7 @@ def test_a_method_without_k_is_measured_at_the_number_of_classes(finished_copy, 
 
 
 def test_pictures_all_alike_when_small_are_told_and_stop_no_run(finished_copy, monkeypatch):
-    monkeypatch.setattr(module, "resized_crop", lambda *_: np.zeros((32, 32, 3), np.uint8))
+    monkeypatch.setattr(module, "squared", lambda *_: np.zeros((32, 32, 3), np.uint8))
     assert "no k-means on pixels, at 32 × 32 all features are equal" in run_one(finished_copy, "baseline", "")
     assert made(finished_copy) == dict.fromkeys(("clusters", *MEASURES))
 

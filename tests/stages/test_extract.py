@@ -84,9 +84,10 @@ def test_the_whole_picture_is_seen_on_request(finished_copy):
     network.load_state_dict(torch.load(epoch(project, "checkpoint.pt", "epochs/0000"), weights_only=True)["network"])
     features = zarr.open_array(epoch(project, "features.zarr"), mode="r")
     images = PackedImages(project.root / "data/images/demo")
-    side = (params.model.input,) * 2
+    side = params.model.input
     for i in (0, 64, N - 1):
-        seen = np.array(Image.fromarray(images[i]).resize(side, Image.Resampling.BILINEAR))
+        rows = Image.fromarray(images[i]).resize((side, len(images[i])), Image.Resampling.BILINEAR)
+        seen = np.array(rows.resize((side, side), Image.Resampling.BILINEAR))
         with torch.inference_mode():
             row = network.features(torch.from_numpy(seen).permute(2, 0, 1)[None])[0].numpy()
         assert np.allclose(features[i], row, rtol=1e-4, atol=1e-6)

@@ -9,16 +9,17 @@ from v2_helpers import DIM, NAMES, VIEWS, N, features_of
 from pipeline import open_run
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.run_params import load_run_params
+from stages.method.colours import recoloured
 from stages.method.views import random_views
 
 WHERE = ["epochs/0001", "epochs/0002", "final"]
 
 
-def through_network(project, before, crops, recolour=None):
+def through_network(project, before, crops, colours=None):
     """Each crop alone through the network of an epoch."""
     network = open_run("demo", project.root).model(before)
     batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-    batch = batch if recolour is None else recolour(batch)
+    batch = batch if colours is None else recoloured(batch, colours)
     with torch.inference_mode():
         return np.stack([network.features(picture[None])[0].numpy() for picture in batch])
 
@@ -58,7 +59,7 @@ def test_the_second_view_is_a_random_crop_of_changed_colours(finished_v2, where,
     rng = np.random.default_rng([number, 1])
     views = random_views(np.arange(N), images.height, images.width, rng, side=16, **settings.augment.model_dump())
     found = features_of(finished_v2, where)[:, 1]
-    expected = through_network(finished_v2, number - 1, views.batch(images, 0, N), views.recolour(0, N))
+    expected = through_network(finished_v2, number - 1, views.batch(images, 0, N), views.colours)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -1,0 +1,158 @@
+"""Views of packed pictures on a device, made ahead of the network, in order.
+
+On a CPU threads cut and resize the pictures. For a GPU they copy pixels alone, or nothing at all where the data set
+stays in its memory, and the GPU resizes them to the same bytes. Neither the number of threads nor the way changes a
+view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate, repeat
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages.artifacts.pictures import PackedImages
+from stages.method.augment import cropped
+from stages.method.colours import recoloured
+from stages.method.device_crops import Windows, resized_windows
+from stages.method.views import Views
+from stages.runtime.job import Job
+from stages.runtime.prefetch import prefetch
+from stages.runtime.transfer import Uploads
+from stages.words import size
+
+Group = tuple[Views, int]
+"""Views, and how many of them an item has: item i those from i times that number on."""
+
+Span = tuple[int, int]
+"""Items from the first number to before the second."""
+
+
+def load_views(
+    job: Job[Any], images: PackedImages, groups: Sequence[Group], spans: Sequence[Span], device: torch.device
+) -> Iterator[list[Tensor]]:
+    """Of each span, the views of each group with their colours changed: (B, 3, side, side) uint8 on `device`."""
+    if device.type == "cpu":
+        return _cut(job, images, groups, spans)
+    resident = images.pixel_bytes <= job.device_memory * torch.cuda.mem_get_info(device)[0]
+    if resident:
+        job.say(f"all pictures stay on {device} meanwhile: {size(images.pixel_bytes)}")
+    return on_device(job, images, groups, spans, device, resident=resident)
+
+
+def _cut(job: Job[Any], images: PackedImages, groups: Sequence[Group], spans: Sequence[Span]) -> Iterator[list[Tensor]]:
+    def load(span: Span) -> list[NDArray[np.uint8]]:
+        return [views.batch(images, span[0] * count, span[1] * count) for views, count in groups]
+
+    for span, batches in zip(spans, prefetch(load, spans, job.workers), strict=True):
+        yield [
+            # The layout channels_last is NCHW by shape and NHWC in memory, so this moves no pixel.
+            _recoloured(torch.from_numpy(batch).permute(0, 3, 1, 2), views, span[0] * count, span[1] * count)
+            for batch, (views, count) in zip(batches, groups, strict=True)
+        ]
+
+
+def on_device(
+    job: Job[Any],
+    images: PackedImages,
+    groups: Sequence[Group],
+    spans: Sequence[Span],
+    device: torch.device,
+    *,
+    resident: bool,
+) -> Iterator[list[Tensor]]:
+    """`load_views` as for a GPU; any device computes the same.
+
+    Args:
+        resident: whether the device holds all pixels of the data set.
+    """
+    groups = [(replace(views, colours=views.colours and views.colours.to(device)), count) for views, count in groups]
+    if resident:
+        windows = [_windows_of_all(images, views, device) for views, _ in groups]
+        pixels: Iterator[tuple[Tensor, list[int] | None]] = repeat((_all_pixels(images, device), None))
+    else:
+        windows = [_windows_of_crops(views, device) for views, _ in groups]
+        pixels = _sent(job, images, groups, spans, device)
+    for span, (flat, firsts) in zip(spans, pixels, strict=False):
+        made = []
+        for number, ((views, count), placed) in enumerate(zip(groups, windows, strict=True)):
+            start, stop = span[0] * count, span[1] * count
+            part = placed[start:stop]
+            if firsts is not None:
+                part = replace(part, start=part.start - part.start[0] + firsts[number])
+            heights, widths = (_range(sides[start:stop]) for sides in (views.crops.height, views.crops.width))
+            pictures = resized_windows(flat, part, heights, widths, views.side).permute(0, 3, 1, 2)
+            made.append(_recoloured(pictures, views, start, stop))
+        yield made
+
+
+def _recoloured(pictures: Tensor, views: Views, start: int, stop: int) -> Tensor:
+    return pictures if views.colours is None else recoloured(pictures, views.colours[start:stop])
+
+
+def _range(sides: NDArray[np.int64]) -> tuple[int, int]:
+    return int(sides.min()), int(sides.max())
+
+
+def _all_pixels(images: PackedImages, device: torch.device) -> Tensor:
+    flat = torch.empty(images.pixel_bytes + _tail(images.width), dtype=torch.uint8, device=device)
+    start = 0
+    for block in images.pixel_blocks():
+        flat[start : start + len(block)] = torch.from_numpy(block).to(device)
+        start += len(block)
+    return flat
+
+
+def _windows_of_all(images: PackedImages, views: Views, device: torch.device) -> Windows:
+    """The windows of views in the pixels of the data set."""
+    stride = 3 * images.width[views.images].astype(np.int64)
+    start = images.start[views.images] + views.crops.top * stride + 3 * views.crops.left
+    return Windows.of(start, stride, views.crops, device)
+
+
+def _windows_of_crops(views: Views, device: torch.device) -> Windows:
+    """The windows of views in the pixels that they show, one after the other."""
+    sizes = views.crops.nbytes
+    return Windows.of(np.cumsum(sizes) - sizes, 3 * views.crops.width, views.crops, device)
+
+
+def _sent(
+    job: Job[Any], images: PackedImages, groups: Sequence[Group], spans: Sequence[Span], device: torch.device
+) -> Iterator[tuple[Tensor, list[int] | None]]:
+    """Of each span the pixels of its crops on the device, and the byte at which each group begins."""
+    sizes = [views.crops.nbytes for views, _ in groups]
+    counts = [count for _, count in groups]
+
+    def firsts(span: Span) -> list[int]:
+        """The byte at which each group begins, and that behind the last."""
+        taken = [int(each[span[0] * n : span[1] * n].sum()) for each, n in zip(sizes, counts, strict=True)]
+        return list(accumulate(taken, initial=0))
+
+    tail = max(_tail(views.crops.width) for views, _ in groups)
+    most = max((firsts(span)[-1] for span in spans), default=0) + tail
+    # One for each batch that `prefetch` has under way, and one more that the device still fetches.
+    uploads = Uploads(job.workers + 2, most, device)
+
+    def gather(span: Span) -> Tensor:
+        buffer = uploads.take()
+        flat, start = buffer.numpy(), 0
+        for views, count in groups:
+            for i in range(span[0] * count, span[1] * count):
+                crop = cropped(images[views.images[i]], views.crops, i)
+                flat[start : start + crop.size].reshape(crop.shape)[...] = crop
+                start += crop.size
+        return buffer
+
+    for span, buffer in zip(spans, prefetch(gather, spans, job.workers), strict=True):
+        yield uploads.send(buffer), firsts(span)[:-1]
+
+
+def _tail(width: NDArray[Any]) -> int:
+    """Bytes behind the last pixel that `resized_windows` may read and does not use."""
+    return 3 * int(width.max(initial=0))
