@@ -30,7 +30,7 @@ from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
 from stages.words import plural
 
-REVISION = 3
+REVISION = 4
 
 
 def cluster(job: Job[ClusterKeys]) -> None:

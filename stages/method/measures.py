@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.method.chance import expected_information
 from stages.method.neighbours import nearest_others
 
 COLLAPSED_SHARE = 0.9
@@ -65,12 +66,19 @@ def ami(a: NDArray[np.integer], b: NDArray[np.integer]) -> float | None:
     NMI grows with the number of clusters even where they are drawn by lot: this does not. None where both are a single
     cluster, and 0 where one of them is, as `nmi`.
     """
-    from sklearn.metrics import adjusted_mutual_info_score
+    from sklearn.metrics import mutual_info_score
 
-    single = len(np.unique(a)) < 2, len(np.unique(b)) < 2
+    counts = [np.unique(each, return_counts=True)[1] for each in (a, b)]
+    single = [len(each) < 2 for each in counts]
     if all(single):
         return None
-    return 0.0 if any(single) else float(min(adjusted_mutual_info_score(a, b), 1))
+    if any(single):
+        return 0.0
+    by_chance = expected_information(*counts)
+    entropies = [float(-(each / len(a) * np.log(each / len(a))).sum()) for each in counts]
+    room = sum(entropies) / 2 - by_chance
+    # None is left where every group has one image: then each grouping is the other.
+    return 1.0 if room <= 1e-12 else float(min((mutual_info_score(a, b) - by_chance) / room, 1))
 
 
 def purity(clusters: NDArray[np.integer], labels: NDArray[np.integer]) -> float:

@@ -1,0 +1,42 @@
+"""The mutual information that two groupings share by chance (Vinh et al. 2010), for many groups.
+
+scikit-learn's goes through every pair of groups; this one through every pair of sizes, of which there are far fewer:
+for ImageNet's classes and 10,000 clusters seconds in place of a minute.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+
+def expected_information(a: NDArray[np.integer], b: NDArray[np.integer]) -> float:
+    """The mean mutual information, in nats, over all ways to deal N images into groups of these sizes.
+
+    Args:
+        a, b: sizes of the groups of each of two groupings, all above 0; their sums are N.
+    """
+    if a.max() > b.max():
+        a, b = b, a
+    n = int(a.sum())
+    factorial = gammaln(np.arange(n + 1) + 1.0)
+    sizes, times = np.unique(b, return_counts=True)
+    total = 0.0
+    for size, repeats in zip(*np.unique(a, return_counts=True), strict=True):
+        # Images that two groups of `size` and `sizes` share, a row a number of them. None adds nothing.
+        shared = np.arange(1, size + 1)[:, None]
+        neither = n - size - sizes + shared
+        possible = (shared <= sizes) & (neither >= 0)
+        log_ways = (
+            (factorial[size] + factorial[n - size] - factorial[n])
+            + (factorial[sizes] + factorial[n - sizes])
+            - factorial[shared]
+            - factorial[size - shared]
+            - factorial[np.where(possible, sizes - shared, 0)]
+            - factorial[np.where(possible, neither, 0)]
+        )
+        ways = np.exp(np.where(possible, log_ways, -np.inf))
+        information = shared / n * np.log(n * shared / (size * sizes))
+        total += repeats * float((times * ways * information).sum())
+    return total
