@@ -139,15 +139,15 @@ class ChunkReader:
             self._maps[index] = found
         return found
 
-    def blocks(self) -> Iterator[NDArray[Any]]:
-        """The rows in order, a chunk at a time, each (rows, ...) in the stored dtype.
+    def block(self, index: int) -> NDArray[Any]:
+        """The rows of chunk `index`, (rows, ...) in the stored dtype, read into memory of their own."""
+        rows = min(self.chunk[0], self.shape[0] - index * self.chunk[0])
+        file = self.path / chunk_name(index, len(self.chunk))
+        return np.fromfile(file, self.dtype, rows * math.prod(self.chunk[1:])).reshape(rows, *self.chunk[1:])
 
-        Each is read into memory of its own, so that no more than one chunk need be there.
-        """
-        for index in range(self.count):
-            rows = min(self.chunk[0], self.shape[0] - index * self.chunk[0])
-            file = self.path / chunk_name(index, len(self.chunk))
-            yield np.fromfile(file, self.dtype, rows * math.prod(self.chunk[1:])).reshape(rows, *self.chunk[1:])
+    def blocks(self) -> Iterator[NDArray[Any]]:
+        """The rows in order, a chunk at a time, so that no more than one need be in memory."""
+        return map(self.block, range(self.count))
 
     def read(self) -> NDArray[Any]:
         """The whole array in memory."""

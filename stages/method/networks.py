@@ -8,7 +8,7 @@ unit vectors that DeepCluster-v2 clusters and compares with centroids.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
@@ -198,6 +198,28 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
                 std = (3 * module.in_features) ** -0.5 if module in projected else TOP_STD
                 module.weight.normal_(0, std, generator=generator)
                 module.bias.zero_()
+
+
+def settle(network: Backbone, part: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Gives the batch normalisation of `part` the mean statistics of some batches of pictures, in place.
+
+    Args:
+        part: the network, or a module of it.
+        batches: each (B, 3, input, input) uint8, B > 1.
+    """
+    norms = [module for module in part.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        # None takes the mean over all batches, in place of one that forgets.
+        norm.train().momentum = None
+    with torch.no_grad():
+        for pictures in batches:
+            network.features(pictures)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.train()
 
 
 def top_layer(dim: int, labels: int) -> nn.Linear:

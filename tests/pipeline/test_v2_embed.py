@@ -87,8 +87,10 @@ def test_a_run_begins_with_given_weights_below_a_projection_of_its_own(v2_copy, 
     assert mine.keys() == theirs.keys()
     projected = {name for name in mine if name.startswith("projection.")}
     assert all(torch.equal(mine[name], given[name]) for name in mine.keys() - projected)
-    # Drawn by the seed, as that of any run.
-    assert all(torch.equal(mine[name], theirs[name]) for name in projected)
+    # Drawn by the seed, as that of any run; its statistics are of what the given network makes of the pictures.
+    drawn = {name for name in projected if "running" not in name}
+    assert all(torch.equal(mine[name], theirs[name]) for name in drawn)
+    assert not any(torch.equal(mine[name], theirs[name]) for name in projected - drawn)
     with torch.inference_mode():
         assert open_run("given", v2_copy.root).features("final").shape == (N, 2, DIM)
 
