@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 import yardstick
+from in_process import synthetic
 from measure import Row, Side, compared, interleaved, limited, timed
 from network import Pictures
 from numpy.typing import NDArray
-from scratch import synthetic
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 

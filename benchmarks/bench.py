@@ -22,8 +22,8 @@ import memory
 import network
 import report
 import waiting
+from in_process import ROOT
 from measure import tell
-from scratch import ROOT
 from sizes import QUICK, Size
 
 PARTS = {

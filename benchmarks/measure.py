@@ -97,11 +97,14 @@ def compared(
     ours: str,
     bars: dict[str, float] | None = None,
     notes: dict[str, str] | None = None,
+    by_median: bool = False,
 ) -> list[Row]:
     """A row a side; the ratio is the other's seconds over those of `ours` in the same round.
 
     Args:
         bars: the least ratio, by the name of the other side.
+        notes: by the name of a side.
+        by_median: whether the median alone says if a bar is met, for want of rounds.
     """
     bars, notes = bars or {}, notes or {}
     rows = []
@@ -120,7 +123,7 @@ def compared(
                     "q1": q1,
                     "q3": q3,
                     "bar": "" if bar is None else f"≥ {bar:g}×",
-                    "verdict": "" if bar is None else at_least(bar, q1, q3),
+                    "verdict": "" if bar is None else at_least(bar, *((median, median) if by_median else (q1, q3))),
                 }
             )
         rows.append(row)

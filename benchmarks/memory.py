@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from in_process import synthetic, unseen_lines
 from measure import Row, limited, tell
 from network import Pictures
 from photographs import photographs
 from PIL import Image
-from scratch import Project, synthetic
+from scratch import Project
 from sizes import paper
 
 from pipeline.recording.planning import write_dataset
@@ -116,9 +116,7 @@ def _clustered(project: Project, params: RunParams, count: int) -> None:
     )
     out.write_all(blocks, count)
     folder = project.root / dataset_folder(params.dataset.name)
-    line = {"path": b"", "label": np.int32(-1), "chunk": np.int32(0), "offset": 0, "height": np.int32(1)}
-    frame = pd.DataFrame({"image": np.arange(count), **line, "width": np.int32(1), "sha256": ""})
-    write_parquet(folder / "manifest.parquet", frame)
+    write_parquet(folder / "manifest.parquet", unseen_lines(count))
 
 
 def _peaks(project: Project, node: Any, times: int) -> list[float]:

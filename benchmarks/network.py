@@ -15,6 +15,7 @@ from measure import Row, Side, compared, interleaved, limited, tell, timed
 from photographs import photographs, resized
 from plain import Apart
 from scratch import Project
+from sides import PLAIN, bare, judged, ours
 from sizes import Size, paper
 
 from pipeline.machine import multiplies_bf16
@@ -32,7 +33,6 @@ BARE_BAR = 0.9
 EPOCH_BAR = 2.7
 """Least times the yardstick's epoch, in the fastest precision that the processor has units for."""
 
-PLAIN = "yardstick"
 KEPT = "freed memory kept"
 PLAIN_BF16 = "yardstick, bf16 + channels_last"
 PLAIN_LAST = "yardstick, channels_last"
@@ -115,14 +115,6 @@ class Pictures:
         return None if name == PLAIN else self.size.side_pairs
 
 
-def ours(precision: str) -> str:
-    return f"pipeline, {precision}"
-
-
-def bare(precision: str) -> str:
-    return f"bare network, {precision}"
-
-
 def pack(pictures: Pictures) -> list[Row]:
     """pack against writing the same pictures, resized, as JPEGs."""
     size, project = pictures.size, pictures.project
@@ -147,7 +139,7 @@ def extract(pictures: Pictures) -> list[Row]:
     for name, (options, folder) in pictures.loops(size.side_pairs).items():
         loop = partial(apart, plain.features, options, folder, size.threads)
         sides.append(Side(name, loop, pictures.rounds(name), size.least if name == PLAIN else 0))
-    return judged("extract", n, interleaved(sides, size.pairs), pictures.precisions, EXTRACT_BAR)
+    return judged("extract", n, interleaved(sides, size.pairs), pictures.precisions, EXTRACT_BAR, BARE_BAR)
 
 
 def train(pictures: Pictures) -> list[Row]:
@@ -165,7 +157,7 @@ def train(pictures: Pictures) -> list[Row]:
         loop = partial(apart, plain.train, options, folder, labels, out, count, size.threads)
         sides.append(Side(name, loop, pictures.rounds(name), size.least if name == PLAIN else 0))
     n = f"{count} images, batch {size.batch}"
-    return judged("train", n, interleaved(sides, size.pairs), pictures.precisions, TRAIN_BAR)
+    return judged("train", n, interleaved(sides, size.pairs), pictures.precisions, TRAIN_BAR, BARE_BAR)
 
 
 def ceilings(
@@ -183,26 +175,6 @@ def ceilings(
         apart(bare_network, *common, size.batch, *rest)
         sides.append(Side(name, partial(apart, bare_network, *common, count, *rest), rounds, least))
     return sides
-
-
-def judged(
-    part: str,
-    n: str,
-    seconds: dict[str, list[float]],
-    precisions: tuple[str, ...],
-    plain_bar: dict[str, float],
-) -> list[Row]:
-    """Rows per precision: against its own bare network, and against the float32 yardstick."""
-    rows = []
-    for precision in precisions:
-        others = {
-            name: spent
-            for name, spent in seconds.items()
-            if name == ours(precision) or name.startswith((bare(precision), "yardstick"))
-        }
-        bars = {PLAIN: plain_bar[precision], bare(precision): BARE_BAR}
-        rows += compared(part, n, others, ours(precision), bars)
-    return rows
 
 
 def epoch(pictures: Pictures) -> list[Row]:

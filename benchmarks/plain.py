@@ -48,9 +48,9 @@ def _begin(kept: bool) -> None:
         _KEPT.enter_context(keep_memory())
 
 
-def features(options: yardstick.Options, folder: Path, threads: int) -> float:
-    """Seconds of the plain loop's features of all images."""
-    return _timed(lambda: yardstick.features(_started(options)[0], folder, options), threads)
+def features(options: yardstick.Options, folder: Path, threads: int, count: int | None = None) -> float:
+    """Seconds of the plain loop's features of all images; `count`: of the first ones alone."""
+    return _timed(lambda: yardstick.features(_started(options)[0], folder, options, count), threads)
 
 
 def train(options: yardstick.Options, folder: Path, labels: np.ndarray, out: Path, count: int, threads: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from stages.runtime.threads import usable_cores
 
@@ -79,7 +79,20 @@ QUICK = Size(
 )
 
 
-def paper(size: Size, dataset: str, precision: str = "float32", **train: Any) -> dict[str, Any]:
+class Amounts(Protocol):
+    """What `paper` asks of a size."""
+
+    @property
+    def threads(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def k(self) -> int: ...
+
+
+def paper(size: Amounts, dataset: str, precision: str = "float32", **train: Any) -> dict[str, Any]:
     """Overrides of a run: AlexNet with Sobel at 224, full width."""
     return {
         "dataset": dataset,

@@ -3,7 +3,7 @@
 Written from the facts of section 3.4 and of the released code, on current libraries: ImageFolder and a
 DataLoader, every JPEG decoded and resized in every phase, float32 NCHW, Sobel as two convolutions inside
 AlexNet, all features in one array, faiss for PCA and k-means, uniform sampling, a new top layer each
-epoch, one file written at the end. `Options` gives the same loop bf16 and channels_last.
+epoch, one file written at the end. `Options` gives the same loop bf16, channels_last and a GPU.
 """
 
 from __future__ import annotations
@@ -51,13 +51,21 @@ class Options:
     precision: str = "float32"
     channels_last: bool = False
     seed: int = 0
+    device: str = "cpu"
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cpu", torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def placed(self, value: Any) -> Any:
-        """A network or a batch in the layout that is asked for."""
+        """A network or a batch on the device, in the layout that is asked for."""
+        value = value.to(self.device, non_blocking=True)
         return value.to(memory_format=torch.channels_last) if self.channels_last else value
+
+    def loader(self, images: Any, **drawn: Any) -> DataLoader:
+        """Batches of images, in memory that the device reads fast where it is not the processor."""
+        pinned = self.device != "cpu"
+        return DataLoader(images, self.batch, num_workers=self.workers, pin_memory=pinned, **drawn)
 
 
 class AlexNet(nn.Module):
@@ -118,8 +126,8 @@ def features(network: AlexNet, folder: Path, options: Options, count: int | None
     out = np.zeros((len(images), 4096), np.float32)
     done = 0
     with torch.no_grad(), options.autocast():
-        for batch, _ in DataLoader(images, options.batch, num_workers=options.workers):
-            found = network(options.placed(batch)).float().numpy()
+        for batch, _ in options.loader(images):
+            found = network(options.placed(batch)).float().cpu().numpy()
             out[done : done + len(found)] = found
             done += len(found)
     return out
@@ -186,17 +194,15 @@ def train(
     labels = np.unique(labels, return_inverse=True)[1]
     draws = uniform(labels, count or len(labels), np.random.default_rng(options.seed))
     sampler = SubsetRandomSampler(draws.tolist())
-    loader = DataLoader(
-        Pseudolabelled(folder, labels), options.batch, sampler=sampler, num_workers=options.workers, drop_last=False
-    )
-    top = linear(4096, int(labels.max()) + 1)
+    loader = options.loader(Pseudolabelled(folder, labels), sampler=sampler)
+    top = options.placed(linear(4096, int(labels.max()) + 1))
     top_optimizer = torch.optim.SGD(top.parameters(), options.lr, weight_decay=1e-5)
     network.train()
     losses = []
     for batch, target in loader:
         with options.autocast():
             scores = top(torch.relu(network(options.placed(batch))))
-        loss = nn.functional.cross_entropy(scores.float(), target)
+        loss = nn.functional.cross_entropy(scores.float(), target.to(options.device))
         optimizer.zero_grad()
         top_optimizer.zero_grad()
         loss.backward()

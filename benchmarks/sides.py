@@ -1,0 +1,43 @@
+"""The sides of a comparison of the network's stages: the pipeline, the bare network and the plain loop."""
+
+from __future__ import annotations
+
+from measure import Row, compared
+
+PLAIN = "yardstick"
+
+
+def ours(precision: str) -> str:
+    return f"pipeline, {precision}"
+
+
+def bare(precision: str) -> str:
+    return f"bare network, {precision}"
+
+
+def judged(
+    part: str,
+    n: str,
+    seconds: dict[str, list[float]],
+    precisions: tuple[str, ...],
+    plain_bar: dict[str, float],
+    bare_bar: float,
+    notes: dict[str, str] | None = None,
+    by_median: bool = False,
+) -> list[Row]:
+    """Rows per precision: against its own bare network, and against the float32 yardstick.
+
+    Args:
+        plain_bar, bare_bar: least ratios, of the yardstick by precision.
+        notes, by_median: as for `measure.compared`.
+    """
+    rows = []
+    for precision in precisions:
+        others = {
+            name: spent
+            for name, spent in seconds.items()
+            if name == ours(precision) or name.startswith((bare(precision), PLAIN))
+        }
+        bars = {PLAIN: plain_bar[precision], bare(precision): bare_bar}
+        rows += compared(part, n, others, ours(precision), bars, notes, by_median)
+    return rows
