@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTEST = OMP_WAIT_POLICY=PASSIVE python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install run test test-all test-gpu learn proof study bench bench-quick check format lock clean
+.PHONY: help install run test test-all test-gpu learn proof study bench bench-quick gpu check format lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ bench: install  ## speed, memory and the price of persistence, the table of docs
 
 bench-quick: install  ## the same in three minutes, printed only: too small to decide a bar
 	python benchmarks/bench.py --quick
+
+gpu: install  ## what a CUDA device makes of each stage, the table of docs/performance.md; six minutes
+	python benchmarks/gpu.py
 
 check: install  ## ruff, mypy, import-linter
 	ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import math
 import platform
 from dataclasses import asdict, fields
 from datetime import date
@@ -68,11 +69,15 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def merged(path: Path, rows: list[Row], parts: list[str], threads: int) -> list[dict[str, str]]:
-    """The rows on disk with those of `parts` replaced by `rows`, written back."""
+def merged(path: Path, rows: list[Row], parts: list[str], threads: int, of: str | None = None) -> list[dict[str, str]]:
+    """The rows on disk with those of `parts` replaced by `rows`, written back.
+
+    Args:
+        of: the machine, where more of it counts than `machine` says.
+    """
+    measured = {"machine": of or machine(), "threads": str(threads), "versions": versions()}
     new = [
-        {name: _cell(value) for name, value in asdict(row).items()}
-        | {"machine": machine(), "threads": str(threads), "versions": versions(), "date": date.today().isoformat()}
+        {name: _cell(value) for name, value in asdict(row).items()} | measured | {"date": date.today().isoformat()}
         for row in rows
     ]
     old: list[dict[str, str]] = []
@@ -100,21 +105,20 @@ def tables(rows: list[dict[str, str]]) -> str:
         of, threads, installed = setting
         same = [row for row in rows if tuple(row[name] for name in SETTING) == setting]
         head = f"{of}; {threads} threads of arithmetic and {threads} loaders.\n{installed}."
-        parts.append(f"{head}\n\n{_table(same)}")
+        parts.append(f"{head}\n\n{table(same)}")
     return "\n\n".join(parts)
 
 
-def _table(rows: list[dict[str, str]]) -> str:
+def table(rows: list[dict[str, str]]) -> str:
     """A line a measurement."""
     head = ("part", "what", "n", "rounds", "median", "ratio (quartiles)", "against", "bar", "verdict", "note")
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in rows:
         ratio = f"{float(row['ratio']):.2f}× ({float(row['q1']):.2f} to {float(row['q3']):.2f})" if row["ratio"] else ""
-        median = (
-            f"{float(row['median']):.3g} {row['unit']}"
-            if abs(float(row["median"])) < 1000
-            else (f"{float(row['median']):,.0f} {row['unit']}")
-        )
+        value = float(row["median"])
+        # What this machine has not is no number.
+        number = "–" if math.isnan(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        median = number if math.isnan(value) else f"{number} {row['unit']}"
         cells = (
             row["part"],
             row["what"],
