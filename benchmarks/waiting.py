@@ -33,18 +33,18 @@ def wait(pictures: Pictures) -> list[Row]:
 
 
 class Stopwatch:
-    """While inside, a module's `prefetch` tells how long its consumer waited in next()."""
+    """While inside, a module's `load_views` tells how long its consumer waited in next()."""
 
     def __init__(self, module: Any) -> None:
         self.module, self.waited, self.used = module, 0.0, False
 
     def __enter__(self) -> Stopwatch:
-        self.original = self.module.prefetch
-        self.module.prefetch = self._watched
+        self.original = self.module.load_views
+        self.module.load_views = self._watched
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.module.prefetch = self.original
+        self.module.load_views = self.original
 
     def _watched(self, *arguments: Any, **named: Any) -> Iterator[Any]:
         self.used = True
