@@ -71,14 +71,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder of gpu.csv and performance.md; default: docs")
     parser.add_argument("--folder", type=Path, help="where pictures and arrays lie, 40 GB; default: a temporary one")
     parser.add_argument("--seconds", type=float, default=330.0, help="after which no further part is begun")
-    parser.add_argument("--images", type=int, help="in the data set")
+    parser.add_argument("--images", type=int, help="to pack")
     parser.add_argument("--rows", type=int, help="to whiten and to cluster")
     return parser.parse_args()
 
 
 def size_of(chosen: argparse.Namespace) -> Size:
     size = SMALL if chosen.small else Size()
-    given = {"images": chosen.images, "rows": chosen.rows}
+    given = {"packed": chosen.images, "rows": chosen.rows}
     return replace(size, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -13,7 +13,7 @@ import torch
 import yardstick
 from bare import Inference, Training
 from device import busy, peak_memory, seconds_on
-from gpu_setup import Bench, lasting
+from gpu_setup import PLAIN_TIMES, Bench, lasting
 from measure import Row, Side, interleaved, limited, tell
 from sides import PLAIN, bare, judged, ours
 from torch import Tensor
@@ -37,25 +37,25 @@ UNIT = 1000
 RESIDENT = 24
 """Batches of the bare network that lie on the device."""
 
-PLAIN_TIMES = 4
-"""Batches of each worker of the plain loop, the first of which does not count; `Size.few` leaves room for them."""
-
 Run = Callable[[int], float]
 """Seconds of something for so many images."""
+
+WAYS = {"": 0.0, "pictures on the device": 0.5}
+"""The share of the device's memory that pictures may take: none, as with ImageNet, whose pixels are 353 GB."""
 
 
 def pack(bench: Bench) -> list[Row]:
     """Once, of JPEGs in the page cache."""
     size = bench.size
-    n = f"{size.images:,} JPEGs of {size.short} pixels, {size.threads} cores"
-    return [limited("pack", "pipeline", n, [size.images / bench.packing], "images/s", None)]
+    n = f"{size.packed:,} JPEGs of {size.short} pixels, {size.threads} cores"
+    return [limited("pack", "pipeline", n, [size.packed / bench.packing], "images/s", None)]
 
 
 def extract(bench: Bench) -> list[Row]:
     apart = partial(bench.apart, plain.features, loop(bench), bench.jpegs, bench.size.threads)
 
-    def stage(precision: str, count: int) -> float:
-        return bench.stages.stage(bench.run(precision, bench.listed(count)), "extract")
+    def stage(precision: str, share: float, count: int) -> float:
+        return bench.stages.stage(bench.run(precision, bench.listed(count), device_memory=share), "extract")
 
     def network(precision: str) -> Callable[[list[Tensor], int], None]:
         return Inference(precision, torch.device(bench.device), input=bench.size.input, width=bench.size.width)
@@ -65,15 +65,16 @@ def extract(bench: Bench) -> list[Row]:
 
 def train(bench: Bench) -> list[Row]:
     size = bench.size
-    params = bench.run("float32")
-    labels = labelled(bench, params, size.images)
+    labelled(bench, bench.run("float32"), size.packed)
+    labels = np.random.default_rng(0).integers(0, size.k, size.loaded)
     out = bench.folder / "yardstick.pt"
 
     def apart(count: int) -> float:
         return bench.apart(plain.train, loop(bench), bench.jpegs, labels, out, count, size.threads)
 
-    def stage(precision: str, count: int) -> float:
-        return bench.stages.stage(bench.run(precision, train={"passes": count / size.images}), "train")
+    def stage(precision: str, share: float, count: int) -> float:
+        params = bench.run(precision, device_memory=share, train={"passes": count / size.packed})
+        return bench.stages.stage(params, "train")
 
     def network(precision: str) -> Callable[[list[Tensor], int], None]:
         device = torch.device(bench.device)
@@ -88,22 +89,20 @@ def loop(bench: Bench) -> yardstick.Options:
     return yardstick.Options(batch=size.batch, workers=size.threads, k=size.k, dim=size.dim, device=bench.device)
 
 
-def labelled(bench: Bench, params: RunParams, count: int) -> np.ndarray:
-    """Random pseudo-labels of `count` pictures, (count,) int64, which the run's epoch then has."""
+def labelled(bench: Bench, params: RunParams, count: int) -> None:
+    """Gives the run's epoch random pseudo-labels of `count` pictures."""
     bench.stages.assign(params, count, bench.size.k)
     bench.stages.stage(params, "pseudolabel")
-    path = bench.stages.root / bench.stages.node(params, "pseudolabel").outs["pseudolabels"].path
-    return read_parquet(path)["label"].to_numpy(np.int64)
 
 
 def compared(
     bench: Bench,
     part: str,
-    stage: Callable[[str, int], float],
+    stage: Callable[[str, float, int], float],
     network: Callable[[str], Callable[[list[Tensor], int], None]],
     apart: Run,
 ) -> list[Row]:
-    """A stage in each precision, the bare network in the same one, and the plain loop, in images a second.
+    """A stage in each precision and way, the bare network in the same one, and the plain loop, in images a second.
 
     The bare network computes batches that lie on the device. Of the others, what the images beyond the first batch
     of each worker take is counted: an epoch on ImageNet begins as rarely.
@@ -115,14 +114,16 @@ def compared(
     told: dict[str, str] = {}
     peaks: dict[str, list[float]] = {}
     for precision in bench.precisions:
-        # The first also makes the device's kernels ready.
-        stage(precision, size.few)
-        seconds, share = busy(device, partial(stage, precision, len(crops)))
-        many = size.few + lasting(len(crops), seconds, size.seconds, 32)
-        peaks[ours(precision)] = []
-        run = partial(with_peak, device, peaks[ours(precision)], partial(stage, precision))
-        sides.append(Side(ours(precision), partial(counted, run, size.few, many)))
-        told[ours(precision)] = f"{many:,} images; device busy {percent(share)}"
+        for how, share in WAYS.items():
+            name, run = ours(precision, how), partial(stage, precision, share)
+            # The first also makes the device's kernels ready.
+            run(size.few)
+            trial = size.few + 2 * len(crops)
+            seconds, working = busy(device, partial(run, trial))
+            many = size.few + lasting(len(crops), seconds * len(crops) / trial, size.seconds, 32)
+            peaks[name] = []
+            sides.append(Side(name, partial(counted, partial(with_peak, device, peaks[name], run), size.few, many)))
+            told[name] = f"{many:,} images; device busy {percent(working)}"
         float_modes(precision)
         made = network(precision)
         once = partial(computed, device, made, batches, precision)
@@ -139,7 +140,12 @@ def compared(
         told[name] += f"; at most {gigabytes(found)} on the device"
     bars = dict.fromkeys(bench.precisions, PLAIN_BAR)
     n = f"batch {size.batch}, {size.input} pixels"
-    return [per_second(row) for row in judged(part, n, spent, bench.precisions, bars, BARE_BAR, told, by_median=True)]
+    rows = [
+        row
+        for how in WAYS
+        for row in judged(part, n, spent, bench.precisions, bars, BARE_BAR, how, told, by_median=True)
+    ]
+    return [per_second(row) for row in rows]
 
 
 def counted(run: Run, few: int, many: int) -> float:
@@ -183,13 +189,13 @@ def gigabytes(peaks: list[float]) -> str:
 
 
 def memory(bench: Bench) -> list[Row]:
-    """The most that AlexNet and VGG-16 take on the device, in float32, where they are by far the largest."""
+    """The most that AlexNet and VGG-16 take on the device, in float32 and without a data set that stays there."""
     size = bench.size
     rows = []
     for architecture in ("alexnet", "vgg16"):
         model = {"architecture": architecture, "sobel": True, "input": size.input, "width": size.width}
         dataset = bench.listed(2 * size.batch)
-        params = bench.run("float32", dataset, name=architecture, model=model)
+        params = bench.run("float32", dataset, name=architecture, model=model, device_memory=0.0)
         labelled(bench, params, 2 * size.batch)
         for stage in ("extract", "train"):
             with peak_memory(torch.device(bench.device)) as peak:

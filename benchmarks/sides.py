@@ -7,8 +7,8 @@ from measure import Row, compared
 PLAIN = "yardstick"
 
 
-def ours(precision: str) -> str:
-    return f"pipeline, {precision}"
+def ours(precision: str, how: str = "") -> str:
+    return ", ".join(filter(None, ("pipeline", precision, how)))
 
 
 def bare(precision: str) -> str:
@@ -22,6 +22,7 @@ def judged(
     precisions: tuple[str, ...],
     plain_bar: dict[str, float],
     bare_bar: float,
+    how: str = "",
     notes: dict[str, str] | None = None,
     by_median: bool = False,
 ) -> list[Row]:
@@ -29,6 +30,7 @@ def judged(
 
     Args:
         plain_bar, bare_bar: least ratios, of the yardstick by precision.
+        how: which of the pipeline's ways is compared, where there are several.
         notes, by_median: as for `measure.compared`.
     """
     rows = []
@@ -36,8 +38,8 @@ def judged(
         others = {
             name: spent
             for name, spent in seconds.items()
-            if name == ours(precision) or name.startswith((bare(precision), PLAIN))
+            if name == ours(precision, how) or name.startswith((bare(precision), PLAIN))
         }
         bars = {PLAIN: plain_bar[precision], bare(precision): bare_bar}
-        rows += compared(part, n, others, ours(precision), bars, notes, by_median)
+        rows += compared(part, n, others, ours(precision, how), bars, notes, by_median)
     return rows

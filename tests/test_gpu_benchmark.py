@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from projects import ROOT
+from torch.autograd import DeviceType
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +97,24 @@ def test_a_device_is_busy_while_a_kernel_runs(spans, share):
     from device import covered
 
     assert covered(spans) == (share if share is None else pytest.approx(share))
+
+
+def test_copies_are_no_work_and_the_first_half_is_not_looked_at(monkeypatch):
+    import device
+
+    def event(name: str, start: float, end: float, where: DeviceType = DeviceType.CUDA) -> SimpleNamespace:
+        return SimpleNamespace(name=name, device_type=where, time_range=SimpleNamespace(start=start, end=end))
+
+    class Seen(nullcontext):
+        def events(self) -> list[SimpleNamespace]:
+            copies = [event("Memcpy HtoD", 0, 100), event("Memset", 0, 100), event("launch", 0, 100, DeviceType.CPU)]
+            return [*copies, event("conv", 90, 100), event("first", 1, 2), event("relu", 50, 70), event("second", 3, 4)]
+
+    seen = Seen()
+    seen.enter_result = seen
+    monkeypatch.setattr(torch.profiler, "profile", lambda **_: seen)
+    monkeypatch.setattr(device, "wait_for", lambda _: None)
+    assert device.busy(torch.device("cuda"), lambda: 3.0) == (3.0, pytest.approx(30 / 50))
 
 
 def test_what_only_a_gpu_has_is_none_on_a_cpu():
@@ -191,11 +211,11 @@ def test_a_data_set_is_listed_again_in_turn(tmp_path):
     bench = Bench(tmp_path, SMALL, "cpu")
     again = PackedImages(bench.stages.root / "data/images" / bench.listed(300))
     packed = PackedImages(bench.stages.root / "data/images" / PACKED)
-    assert (len(packed), len(again)) == (SMALL.images, 300)
+    assert (len(packed), len(again)) == (SMALL.packed, 300)
     assert len(list((tmp_path / "drawn").rglob("*.jpg"))) == SMALL.drawn
-    for image in (0, 127, 128, 299):
-        np.testing.assert_array_equal(again[image], packed[image % SMALL.images])
-        assert again.label[image] == packed.label[image % SMALL.images]
+    for image in (0, 47, 48, 299):
+        np.testing.assert_array_equal(again[image], packed[image % SMALL.packed])
+        assert again.label[image] == packed.label[image % SMALL.packed]
     assert len(set(packed.label.tolist())) == 10
 
 
