@@ -26,6 +26,7 @@ from pathlib import Path
 
 import gpu_arrays
 import gpu_demo
+import gpu_network
 import gpu_pictures
 import report
 import torch
@@ -47,8 +48,10 @@ PARTS = {
     "train": gpu_pictures.train,
     "whiten": gpu_arrays.whiten,
     "cluster": gpu_arrays.cluster,
-    "memory": gpu_pictures.memory,
-    "agreement": gpu_pictures.agreement,
+    "memory": gpu_network.memory,
+    "agreement": gpu_network.agreement,
+    # Last but one: what has been profiled may be slower afterwards.
+    "busy": gpu_network.working,
     "demo": gpu_demo.demo,
 }
 

@@ -1,4 +1,4 @@
-"""The demo on a device: NMI beside that of the CPU's seeds, and the same bytes with another number of workers."""
+"""The demo on a device: NMI beside that of the CPU's seeds, and the same bytes however pictures come there."""
 
 from __future__ import annotations
 
@@ -28,19 +28,23 @@ def demo(bench: Bench) -> list[Row]:
     stages.put(datasets__demo__generate__images=size.demo_images)
     for node in dataset_nodes(load_dataset_params(stages.root, DEMO)):
         stages.execute(node, None)
-    workers = size.threads, max(1, size.threads // 4) if size.threads > 2 else 0
+    few = max(1, size.threads // 4) if size.threads > 2 else 0
+    ways = {
+        f"{size.threads} workers, pictures on the device": {"workers": size.threads, "device_memory": 0.5},
+        f"{few} workers, pictures sent": {"workers": few, "device_memory": 0.0},
+    }
     folders, rows = [], list[Row]()
-    for number, name in zip(workers, ("first", "second"), strict=True):
-        overrides: dict[str, Any] = {"dataset": DEMO, "device": bench.device, "evaluations": [], "workers": number}
-        params = stages.begin(name, overrides | size.demo)
+    for number, (how, given) in enumerate(ways.items(), start=1):
+        overrides: dict[str, Any] = {"dataset": DEMO, "device": bench.device, "evaluations": [], **given}
+        params = stages.begin(f"run-{number}", overrides | size.demo)
         seconds = stages.whole(params)
-        folders.append(stages.root / run_folder(name))
-        rows.append(limited("demo", f"{number} workers", f"{params.epochs} epochs and final/", [seconds], "s", None))
+        folders.append(stages.root / run_folder(params.run))
+        rows.append(limited("demo", how, f"epochs 1 to {params.epochs} and final/", [seconds], "s", None))
     found = load_json(folders[0] / "final" / CLUSTERING)["nmi_labels"]
     different = differing(*folders)
     note = ", ".join(different[:3])
-    what = f"files that differ between {workers[0]} and {workers[1]} workers"
-    rows.append(limited("demo", what, f"{len(artifacts(folders[0]))} files", [len(different)], "", 0, note))
+    n = f"{len(artifacts(folders[0]))} files"
+    rows.append(limited("demo", "files that differ between the two", n, [len(different)], "", 0, note))
     return [*rows, within_seeds(found, *cpu_seeds(RESULTS.read_text(encoding="utf-8")), decides=not size.demo)]
 
 

@@ -1,27 +1,21 @@
-"""pack, extract and train on a device, beside the bare network and the plain loop; their memory; against the CPU."""
+"""pack, extract and train on a device, beside the bare network and the plain loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plain
 import torch
 import yardstick
 from bare import Inference, Training
-from device import busy, peak_memory, seconds_on
+from device import peak_memory, seconds_on
 from gpu_setup import PLAIN_TIMES, Bench, lasting
 from measure import Row, Side, interleaved, limited, tell
 from sides import PLAIN, bare, judged, ours
 from torch import Tensor
 
-from stages.artifacts.checkpoints import load
-from stages.artifacts.chunks import ChunkReader
-from stages.artifacts.tables import read_parquet
-from stages.dag.names import CHECKPOINT, STEPS
 from stages.parameters.run import RunParams
 from stages.runtime.threads import float_modes
 
@@ -54,13 +48,10 @@ def pack(bench: Bench) -> list[Row]:
 def extract(bench: Bench) -> list[Row]:
     apart = partial(bench.apart, plain.features, loop(bench), bench.jpegs, bench.size.threads)
 
-    def stage(precision: str, share: float, count: int) -> float:
-        return bench.stages.stage(bench.run(precision, bench.listed(count), device_memory=share), "extract")
-
     def network(precision: str) -> Callable[[list[Tensor], int], None]:
         return Inference(precision, torch.device(bench.device), input=bench.size.input, width=bench.size.width)
 
-    return compared(bench, "extract", stage, network, apart)
+    return compared(bench, "extract", partial(extracted, bench), network, apart)
 
 
 def train(bench: Bench) -> list[Row]:
@@ -72,15 +63,26 @@ def train(bench: Bench) -> list[Row]:
     def apart(count: int) -> float:
         return bench.apart(plain.train, loop(bench), bench.jpegs, labels, out, count, size.threads)
 
-    def stage(precision: str, share: float, count: int) -> float:
-        params = bench.run(precision, device_memory=share, train={"passes": count / size.packed})
-        return bench.stages.stage(params, "train")
-
     def network(precision: str) -> Callable[[list[Tensor], int], None]:
         device = torch.device(bench.device)
         return Training(precision, size.k, 0.01, device, input=size.input, width=size.width)
 
-    return compared(bench, "train", stage, network, apart)
+    return compared(bench, "train", partial(trained, bench), network, apart)
+
+
+def extracted(bench: Bench, precision: str, share: float, count: int) -> float:
+    """Seconds of the stage `extract` for `count` pictures.
+
+    Args:
+        share: of the device's memory that pictures may take.
+    """
+    return bench.stages.stage(bench.run(precision, bench.listed(count), device_memory=share), "extract")
+
+
+def trained(bench: Bench, precision: str, share: float, count: int) -> float:
+    """Likewise of `train`, for `count` draws of the packed pictures, which are labelled."""
+    passes = count / bench.size.packed
+    return bench.stages.stage(bench.run(precision, device_memory=share, train={"passes": passes}), "train")
 
 
 def loop(bench: Bench) -> yardstick.Options:
@@ -119,11 +121,10 @@ def compared(
             # The first also makes the device's kernels ready.
             run(size.few)
             trial = size.few + 2 * len(crops)
-            seconds, working = busy(device, partial(run, trial))
-            many = size.few + lasting(len(crops), seconds * len(crops) / trial, size.seconds, 32)
+            many = size.few + lasting(len(crops), run(trial) * len(crops) / trial, size.seconds, 32)
             peaks[name] = []
             sides.append(Side(name, partial(counted, partial(with_peak, device, peaks[name], run), size.few, many)))
-            told[name] = f"{many:,} images; device busy {percent(working)}"
+            told[name] = f"{many:,} images"
         float_modes(precision)
         made = network(precision)
         once = partial(computed, device, made, batches, precision)
@@ -180,65 +181,5 @@ def per_second(row: Row) -> Row:
     return Row(**{**vars(row), "median": UNIT / row.median, "unit": "images/s"})
 
 
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} % of the time"
-
-
 def gigabytes(peaks: list[float]) -> str:
     return f"{max(peaks):.1f} GB" if peaks else "–"
-
-
-def memory(bench: Bench) -> list[Row]:
-    """The most that AlexNet and VGG-16 take on the device, in float32 and without a data set that stays there."""
-    size = bench.size
-    rows = []
-    for architecture in ("alexnet", "vgg16"):
-        model = {"architecture": architecture, "sobel": True, "input": size.input, "width": size.width}
-        dataset = bench.listed(2 * size.batch)
-        params = bench.run("float32", dataset, name=architecture, model=model, device_memory=0.0)
-        labelled(bench, params, 2 * size.batch)
-        for stage in ("extract", "train"):
-            with peak_memory(torch.device(bench.device)) as peak:
-                bench.stages.stage(params, stage)
-            value = float("nan") if peak[0] is None else peak[0]
-            rows.append(limited("memory", f"{stage}, {architecture}", f"batch {size.batch}", [value], "GB", None))
-        bench.stages.drop(params)
-    return rows
-
-
-def agreement(bench: Bench) -> list[Row]:
-    """Features, and what one step changes, of the same weights and pictures on the device and on the CPU."""
-    count = bench.size.compared
-    dataset, settings = bench.listed(count), {"batch": count, "dropout": 0.0}
-    n = f"{count} pictures"
-
-    def on(device: str, precision: str) -> tuple[np.ndarray, pd.DataFrame, np.ndarray, np.ndarray]:
-        """Features, the step's line, and all weights before and after."""
-        params = bench.run(precision, dataset, name="agreement", device=device, train=settings)
-        root, stages = bench.stages.root, bench.stages
-        labelled(bench, params, count)
-        for stage in ("extract", "train"):
-            stages.stage(params, stage)
-        features = ChunkReader(root / stages.node(params, "extract").outs["features"].path, "").read()
-        node = stages.node(params, "train")
-        trained = root / node.outs["trained"].path
-        before, after = (learnt(path) for path in (root / node.deps["network"], trained / CHECKPOINT))
-        return features, read_parquet(trained / STEPS), before, after
-
-    features, steps, before, after = on("cpu", "float32")
-    rows = []
-    for precision in bench.precisions:
-        found, theirs, _, changed = on(bench.device, precision)
-        worst = float(np.linalg.norm(found - features, axis=1).max() / np.linalg.norm(features, axis=1).max())
-        rows.append(limited("agreement", f"features, {precision}: relative difference", n, [worst], "", None))
-        step = float(np.linalg.norm(changed - after) / np.linalg.norm(after - before))
-        loss = abs(float(theirs["loss"].iloc[0] - steps["loss"].iloc[0]))
-        what = f"what one step changes, {precision}: relative difference"
-        rows.append(limited("agreement", what, n, [step], "", None, f"its loss differs by {loss:.1e}"))
-    return rows
-
-
-def learnt(checkpoint: Path) -> np.ndarray:
-    """All weights of a checkpoint that a step changes, in one array."""
-    network = load(checkpoint)["network"]
-    return np.concatenate([network[name].numpy().ravel() for name in network if name.endswith(("weight", "bias"))])

@@ -19,7 +19,7 @@ BENCHMARKS = ROOT / "benchmarks"
 
 def small(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The benchmark on little on a CPU, in an environment in which DVC and the command line's packages fail."""
-    for name in ("dvc", "dvc_data", "typer", "matplotlib"):
+    for name in ("dvc", "dvc_data", "typer", "matplotlib", "rich"):
         (folder / "absent" / name).mkdir(parents=True, exist_ok=True)
         (folder / "absent" / name / "__init__.py").write_text(f"raise ImportError('{name} is not there')\n")
     environment = os.environ | {"PYTHONPATH": f"{folder / 'absent'}{os.pathsep}{ROOT}", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -61,7 +61,7 @@ def test_the_whole_of_it_runs_on_a_cpu(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "out")
     found = {(row["part"], row["what"]): row for row in rows}
-    parts = ["transfers", "pack", "extract", "train", "whiten", "cluster", "memory", "agreement", "demo"]
+    parts = ["transfers", "pack", "extract", "train", "whiten", "cluster", "memory", "agreement", "busy", "demo"]
     assert list(dict.fromkeys(row["part"] for row in rows)) == [*parts[:6], "ImageNet epoch", *parts[6:]]
     for part in ("extract", "train"):
         for precision in ("float32", "bf16"):
