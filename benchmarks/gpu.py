@@ -21,6 +21,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -207,8 +208,8 @@ def main() -> int:
         document = output and output / "performance.md"
         table = Table(output or Path(work), document, said, machine, size)
         print("\n".join([*said, machine]), flush=True)
-        bench = Bench(Path(work), size, chosen.device)
-        failed = measure(bench, chosen.only or list(PARTS), table, started, chosen.seconds)
+        with closing(Bench(Path(work), size, chosen.device)) as bench:
+            failed = measure(bench, chosen.only or list(PARTS), table, started, chosen.seconds)
     if failed:
         tell(f"failed: {', '.join(failed)}")
     return 1 if failed else 0

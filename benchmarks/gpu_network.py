@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from device import busy, peak_memory
-from gpu_pictures import RESIDENT, WAYS, extracted, labelled, trained
+from gpu_pictures import WAYS, extracted, labelled, trained
 from gpu_setup import Bench
 from measure import Row, limited
 
@@ -23,7 +23,7 @@ def working(bench: Bench) -> list[Row]:
     """The share of time in which a kernel runs, of stages that torch's profiler watches."""
     size, device = bench.size, torch.device(bench.device)
     labelled(bench, bench.run("float32"), size.packed)
-    count = size.few + 2 * RESIDENT * size.batch
+    count = size.few + 2 * size.resident * size.batch
     rows = []
     for name, stage in (("extract", extracted), ("train", trained)):
         for precision in bench.precisions:

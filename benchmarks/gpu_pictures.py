@@ -28,9 +28,6 @@ PLAIN_BAR = 4.0
 UNIT = 1000
 """Images whose seconds are compared."""
 
-RESIDENT = 24
-"""Batches of the bare network that lie on the device."""
-
 Run = Callable[[int], float]
 """Seconds of something for so many images."""
 
@@ -110,7 +107,7 @@ def compared(
     of each worker take is counted: an epoch on ImageNet begins as rarely.
     """
     size, device = bench.size, torch.device(bench.device)
-    crops = torch.from_numpy(bench.crops(RESIDENT * size.batch)).to(device).permute(0, 3, 1, 2)
+    crops = torch.from_numpy(bench.crops(size.resident * size.batch)).to(device).permute(0, 3, 1, 2)
     batches = list(crops.split(size.batch))
     sides: list[Side] = []
     told: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ class Size:
             loop, whose processes need more to show their rate.
         short: pixels of their short side, and of the packed ones.
         input, width: of AlexNet.
+        resident: batches of the bare network that lie on the device.
         rounds: of extract and train; a stage is timed for about `seconds` there, the bare network for half of them.
         k: pseudo-labels to train on.
         rows, features, dim: to whiten, (rows, features) to (rows, dim); `clusters` of (rows, dim) to find.
@@ -53,6 +55,7 @@ class Size:
     input: int = 224
     width: float = 1.0
     batch: int = 256
+    resident: int = 24
     rounds: int = 2
     seconds: float = 1.5
     k: int = 10_000
@@ -83,6 +86,7 @@ SMALL = Size(
     input=64,
     width=0.0625,
     batch=8,
+    resident=4,
     rounds=1,
     seconds=0.0,
     k=10,
@@ -118,8 +122,12 @@ class Bench:
 
     def __init__(self, folder: Path, size: Size, device: str) -> None:
         self.folder, self.size, self.device = folder, size, device
+        self._open = ExitStack()
         # tf32 is CUDA's alone.
         self.precisions = ("float32", "bf16") if device == "cpu" else ("float32", "tf32", "bf16")
+
+    def close(self) -> None:
+        self._open.close()
 
     @cached_property
     def drawn(self) -> list[Path]:
@@ -158,8 +166,8 @@ class Bench:
 
     @cached_property
     def apart(self) -> Apart:
-        """The process of the plain loop."""
-        return Apart()
+        """The process of the plain loop, which lives as long as this."""
+        return self._open.enter_context(closing(Apart()))
 
     def listed(self, count: int) -> str:
         """The name of a data set of `count` of the packed pictures, in turn where they are fewer."""
