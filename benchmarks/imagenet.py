@@ -12,11 +12,12 @@ FEATURES = 4096 * 4
 WHITENED = 256 * 4
 """Bytes of a picture's whitened features."""
 
-CENTRE = 224 * 224 * 3
-"""Bytes of a picture's central crop, which `extract` reads."""
+CENTRE = 215_000
+"""Bytes that the disk reads for a picture's central crop, on average: rows of 256 or 341 pixels, whole, since a page of
+4 KiB is longer."""
 
-CROP = 113_000
-"""Bytes that `train` reads for a random crop, on average: of packed pictures of 256 pixels on their short side."""
+CROP = 180_000
+"""Bytes that it reads for a random crop, on average: likewise."""
 
 CHECKPOINT = 500_000_000
 """Bytes that `train` writes: AlexNet and its momentum."""
