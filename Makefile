@@ -55,7 +55,7 @@ bench: install  ## speed, memory and the price of persistence, the table of docs
 bench-quick: install  ## the same in three minutes, printed only: too small to decide a bar
 	python benchmarks/bench.py --quick
 
-gpu: install  ## what a CUDA device makes of each stage, the table of docs/performance.md; six minutes
+gpu: install  ## what a CUDA device makes of each stage, the table of docs/performance.md; six minutes or so
 	python benchmarks/gpu.py
 
 check: install  ## ruff, mypy, import-linter

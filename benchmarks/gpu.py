@@ -196,8 +196,6 @@ def main() -> int:
         device = device_of(chosen.device)
     except (Refusal, RuntimeError) as error:
         sys.exit(str(error).splitlines()[0].replace("--set device=", "--device "))
-    # Makes a GPU ready.
-    torch.zeros(1, device=device)
     size = size_of(chosen)
     said = [line for line, holds in ((CPU, device.type == "cpu"), (FEW, chosen.small)) if holds]
     output = chosen.output or (None if said else ROOT / "docs")

@@ -22,7 +22,7 @@ from measure import timed
 from torch import Tensor
 
 from stages.runtime.memory import keep_memory
-from stages.runtime.threads import thread_limit
+from stages.runtime.threads import float_modes, thread_limit
 
 _KEPT = ExitStack()
 
@@ -48,6 +48,8 @@ class Apart:
 def _begin(kept: bool) -> None:
     # A spawned process would spawn its loaders too, which costs the plain loop ten seconds at each start.
     set_start_method("fork", force=True)
+    # torch computes convolutions in tf32 on a GPU unless it is told not to.
+    float_modes("float32")
     if kept:
         _KEPT.enter_context(keep_memory())
 

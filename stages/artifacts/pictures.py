@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -48,9 +47,14 @@ class PackedImages:
         """Bytes of pixels.zarr."""
         return len(self._pixels)
 
-    def pixel_blocks(self) -> Iterator[NDArray[np.uint8]]:
-        """pixels.zarr, a chunk at a time, each in memory of its own."""
-        return self._pixels.blocks()
+    @property
+    def pixel_chunks(self) -> int:
+        """Number of chunks of pixels.zarr."""
+        return self._pixels.count
+
+    def pixel_block(self, index: int) -> NDArray[np.uint8]:
+        """Chunk `index` of pixels.zarr, (bytes,), read into memory of its own."""
+        return self._pixels.block(index)
 
     @cached_property
     def start(self) -> NDArray[np.int64]:

@@ -92,6 +92,11 @@ def _fallback(
     return h, w
 
 
+def middle(sides: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Where `size` pixels in the middle of each side begin: as in torchvision's CenterCrop, halves rounded to even."""
+    return np.rint((sides - size) / 2).astype(np.int64)
+
+
 def cropped(picture: NDArray[np.uint8], crops: Crops, number: int) -> NDArray[np.uint8]:
     """The pixels of an (H, W, 3) picture that crop `number` shows, as a view of them."""
     top, left = crops.top[number], crops.left[number]

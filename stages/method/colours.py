@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -78,12 +79,18 @@ def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: floa
 def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
     """(B, 3, H, W) uint8 pictures with their colours changed, alike; every value is rounded and kept within a byte."""
     rows = pictures.permute(0, 2, 3, 1).flatten(1, 2).float()
-    mean = rows.mean(1) @ rows.new_tensor(LUMA)
+    mean = rows.mean(1) @ _luma(rows.device)
     rows = torch.baddbmm((colours.pull * mean)[:, None, None], rows, colours.matrix.transpose(1, 2))
     out = rows.unflatten(1, pictures.shape[2:]).permute(0, 3, 1, 2)
     if colours.sigma.any():
         _blur(out, colours.sigma * (pictures.shape[3] / BLUR_SIDE))
     return out.round_().clamp_(0, 255).to(torch.uint8)
+
+
+@cache
+def _luma(device: torch.device) -> Tensor:
+    """`LUMA` on a device, sent once: it would wait for each copy."""
+    return torch.tensor(LUMA, device=device)
 
 
 def _blur(pictures: Tensor, sigma: NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""`stages.method.augment.resized_crop` of many pictures at once, by torch on any device: the same bytes.
+"""`stages.method.augment.cut` of many pictures at once, by torch on any device: the same bytes.
 
 The pictures lie one after the other in one row of bytes, since their shapes differ. As Pillow does it, weights are
 whole numbers of `BITS` bits and both passes round to bytes, so nothing depends on the order of sums.

@@ -41,6 +41,9 @@ class Learner:
         """
         for part, value in state.items():
             getattr(self, part).load_state_dict(value)
+        for optimizer in (self.optimizer, self.top_optimizer):
+            if optimizer is not None:
+                _lay_out(optimizer)
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,16 @@ def new_learner(
     if momenta:
         # The momentum alone is carried over; step size and weight decay are this epoch's.
         optimizer.load_state_dict({"state": momenta, "param_groups": optimizer.state_dict()["param_groups"]})
+        _lay_out(optimizer)
     top_optimizer = sgd(top.parameters(), top_momentum) if isinstance(top, nn.Linear) else None
     return Learner(network, top, optimizer, top_optimizer, Shards(network, top, shards))
+
+
+def _lay_out(optimizer: torch.optim.SGD) -> None:
+    """Gives each momentum the layout in memory of its weights, which files do not keep and the fused step needs."""
+    for weights, state in optimizer.state.items():
+        if (momentum := state.get("momentum_buffer")) is not None:
+            state["momentum_buffer"] = torch.empty_like(weights).copy_(momentum)
 
 
 def train_step(

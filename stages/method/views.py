@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.method.augment import Crops, cut, random_crops
+from stages.method.augment import Crops, cut, middle, random_crops
 
 if TYPE_CHECKING:
     # Planning and packing load this module, and must not wait for torch.
@@ -65,9 +65,7 @@ def fixed_crops(height: NDArray[Any], width: NDArray[Any], size: int, which: str
 
     if which == "centre":
         side = np.full(len(height), size, np.int64)
-        # Where torchvision's CenterCrop starts: at half the margin, halves rounded to even.
-        top, left = (np.rint((sides - size) / 2).astype(np.int64) for sides in (height, width))
-        return [crops(top, left, side, side)]
+        return [crops(middle(height, size), middle(width, size), side, side)]
     if which == "whole":
         return [crops(none, none, height, width)]
     h, w = (np.maximum(1, np.rint(FIVE_CROP * sides)).astype(np.int64) for sides in (height, width))

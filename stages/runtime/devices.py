@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from stages.errors import Refusal
-
-SMALLER = {"extract": "extract.batch", "whiten": "extract.chunk_rows", "train": "train.batch"}
-"""The key that a stage's memory on a device grows with."""
 
 
 def device_of(name: str) -> torch.device:
@@ -29,29 +23,7 @@ def device_of(name: str) -> torch.device:
         try:
             torch.zeros(1, device=device) + 1
         except RuntimeError as error:
-            raise Refusal(f"device: {name}: this torch cannot use it ({_first(error)}); --set device=cpu") from None
+            reason = str(error).strip().partition("\n")[0]
+            remedy = "free some of its memory" if isinstance(error, torch.OutOfMemoryError) else "--set device=cpu"
+            raise Refusal(f"device: {name}: torch cannot use it ({reason}); {remedy}") from None
     return device
-
-
-@contextmanager
-def device_failures(stage: str) -> Iterator[None]:
-    """Tells in one line what a device has no memory for, or that it failed.
-
-    Raises:
-        Refusal: that line, in place of torch's error.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        key = SMALLER.get(stage, "its batch")
-        raise Refusal(
-            f"the device is out of memory: --set device_memory=0, or lower {key}, or --set device=cpu"
-        ) from None
-    except torch.AcceleratorError as error:
-        raise Refusal(
-            f"the device failed ({_first(error)}); nothing was published, and the same command goes on once it is well"
-        ) from None
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -33,6 +33,9 @@ Group = tuple[Views, int]
 Span = tuple[int, int]
 """Items from the first number to before the second."""
 
+MOST_PIXELS = 2**28
+"""Bytes of pixels that a device resizes at once; it computes with four times as many."""
+
 
 def load_views(
     job: Job[Any], images: PackedImages, groups: Sequence[Group], spans: Sequence[Span], device: torch.device
@@ -40,7 +43,10 @@ def load_views(
     """Of each span, the views of each group with their colours changed: (B, 3, side, side) uint8 on `device`."""
     if device.type == "cpu":
         return _cut(job, images, groups, spans)
-    resident = images.pixel_bytes <= job.device_memory * torch.cuda.mem_get_info(device)[0]
+    # Sending what is seen costs less than sending all, where each picture is seen once.
+    seen = sum(int(views.crops.nbytes.sum()) for views, _ in groups)
+    free = torch.cuda.mem_get_info(device)[0]
+    resident = bool(spans) and images.pixel_bytes <= min(seen, job.device_memory * free)
     if resident:
         job.say(f"all pictures stay on {device} meanwhile: {size(images.pixel_bytes)}")
     return on_device(job, images, groups, spans, device, resident=resident)
@@ -86,9 +92,9 @@ def on_device(
             part = placed[start:stop]
             if firsts is not None:
                 part = replace(part, start=part.start - part.start[0] + firsts[number])
-            heights, widths = (_range(sides[start:stop]) for sides in (views.crops.height, views.crops.width))
-            pictures = resized_windows(flat, part, heights, widths, views.side).permute(0, 3, 1, 2)
-            made.append(_recoloured(pictures, views, start, stop))
+            crops = views.crops
+            squares = _squares(flat, part, crops.height[start:stop], crops.width[start:stop], views.side)
+            made.append(_recoloured(squares.permute(0, 3, 1, 2), views, start, stop))
         yield made
 
 
@@ -96,15 +102,23 @@ def _recoloured(pictures: Tensor, views: Views, start: int, stop: int) -> Tensor
     return pictures if views.colours is None else recoloured(pictures, views.colours[start:stop])
 
 
-def _range(sides: NDArray[np.int64]) -> tuple[int, int]:
-    return int(sides.min()), int(sides.max())
+def _squares(
+    pixels: Tensor, windows: Windows, height: NDArray[np.int64], width: NDArray[np.int64], side: int
+) -> Tensor:
+    """`resized_windows` of windows of these sizes, in parts where a tall and a wide one would fill the device."""
+    heights, widths = ((int(sides.min()), int(sides.max())) for sides in (height, width))
+    half = len(height) // 2
+    if half and 3 * len(height) * heights[1] * max(widths[1], side) > MOST_PIXELS:
+        parts = slice(half), slice(half, None)
+        return torch.cat([_squares(pixels, windows[part], height[part], width[part], side) for part in parts])
+    return resized_windows(pixels, windows, heights, widths, side)
 
 
 def _all_pixels(images: PackedImages, device: torch.device) -> Tensor:
     flat = torch.empty(images.pixel_bytes + _tail(images.width), dtype=torch.uint8, device=device)
     start = 0
-    for block in images.pixel_blocks():
-        flat[start : start + len(block)] = torch.from_numpy(block).to(device)
+    for block in prefetch(images.pixel_block, range(images.pixel_chunks), 1):
+        flat[start : start + len(block)].copy_(torch.from_numpy(block))
         start += len(block)
     return flat
 

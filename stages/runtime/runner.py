@@ -29,6 +29,7 @@ from stages.dag.nodes import Node
 from stages.errors import Refusal, outside
 from stages.parameters.resolution import resolve_run
 from stages.parameters.run import RunParams
+from stages.runtime.device_failures import device_failures
 from stages.runtime.job import Job, data_job, load_dataset_params, load_set, run_job
 from stages.runtime.locks import only_writer, reader
 from stages.runtime.memory import give_memory_back, keep_memory, peak_memory
@@ -54,7 +55,8 @@ def execute(function: StageFunction, job: Job[Any], context: RunParams | None) -
     job.partial.begin(before)
     started = time.monotonic()
     try:
-        with _environment(job, context), peak_memory() as peak:
+        evaluation = posixpath.basename(job.node.folder) if declared()[job.node.stage].place == "evaluation" else None
+        with device_failures(job.node.stage, evaluation), _environment(job, context), peak_memory() as peak:
             function(job)
         if job.fingerprint() != before:
             raise Refusal("an input changed while running; nothing was published, give the same command again")
@@ -79,13 +81,7 @@ def _environment(job: Job[Any], context: RunParams | None) -> Iterator[None]:
             return
         # Of what depends on it: another stage's results must not change with it.
         float_modes(getattr(job.params, "precision", "float32"))
-        # Imported here: it loads torch, for which some stages need not wait.
-        from stages.runtime.devices import device_failures
-
-        with (
-            device_failures(job.node.stage),
-            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
-        ):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(job.torch_seed % 2**63)
             yield
 

@@ -44,8 +44,9 @@ class Uploads:
             return sent
         with torch.cuda.stream(self._stream):
             sent = buffer.to(self._device, non_blocking=True)
-            fetched = torch.cuda.Event()
-            fetched.record()
+            # Whoever waits for it sleeps, and leaves its core to others.
+            fetched = torch.cuda.Event(blocking=True)
+            fetched.record(self._stream)
         computing = torch.cuda.current_stream(self._device)
         computing.wait_event(fetched)
         # Its memory must not be given away while the other stream still reads it.
@@ -70,7 +71,7 @@ class Download:
         """Has (n, ...) `rows` sent to the rows from `start` on, as soon as they are computed."""
         self._rows[start : start + len(rows)].copy_(rows, non_blocking=True)
         if self._device.type == "cuda":
-            self._there = torch.cuda.Event()
+            self._there = torch.cuda.Event(blocking=True)
             self._there.record(torch.cuda.current_stream(self._device))
 
     def read(self) -> Tensor:

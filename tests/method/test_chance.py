@@ -8,6 +8,7 @@ from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import expected_mutual_information
 from sklearn.metrics.cluster._supervised import contingency_matrix
 
+from stages.method import chance
 from stages.method.chance import expected_information
 from stages.method.measures import ami
 
@@ -35,6 +36,13 @@ def test_it_is_scikit_learns(n, k, others):
     one, other = rng.integers(0, k, n) ** 2 // k, rng.integers(0, others, n)
     expected = expected_mutual_information(contingency_matrix(one, other, sparse=True), n)
     assert expected_information(sizes(one), sizes(other)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_large_groups_are_counted_in_blocks(monkeypatch):
+    one, other = np.repeat([0, 1, 2], [700, 250, 50]), np.arange(1000) % 3 % 2
+    whole = expected_information(sizes(one), sizes(other))
+    monkeypatch.setattr(chance, "CELLS", 64)
+    assert expected_information(sizes(one), sizes(other)) == pytest.approx(whole, rel=1e-12)
 
 
 def test_groups_of_one_image_each_agree_with_themselves():

@@ -233,3 +233,32 @@ def test_the_top_layer_has_a_step_size_and_a_momentum_of_its_own():
     assert all(map(torch.equal, learner.network.parameters(), before))
     moved = 0.2 * gradients[0] + 0.2 * (0.5 * gradients[0] + gradients[1])
     torch.testing.assert_close(learner.top.weight.detach(), start - moved)
+
+
+def test_momentum_that_was_kept_in_a_file_lies_in_memory_as_the_weights_do(tmp_path):
+    """The fused step of a GPU refuses another layout."""
+    first = begin()
+    step_on(first, *batch(), 0.05)
+    kept = {
+        "state": {
+            i: {"momentum_buffer": state["momentum_buffer"].contiguous()}
+            for i, state in enumerate(first.optimizer.state.values())
+        }
+    }
+    again = begin(optimizer=kept)
+    assert any(parameter.stride() != parameter.contiguous().stride() for parameter in again.network.parameters())
+    for optimizer in (again.optimizer, loaded(first).optimizer):
+        for parameter, state in optimizer.state.items():
+            assert state["momentum_buffer"].stride() == parameter.stride()
+
+
+def loaded(learner):
+    """Another learner that went on from what this one saved."""
+    state = learner.state()
+    for part in ("optimizer", "top_optimizer"):
+        for momentum in state[part]["state"].values():
+            if momentum["momentum_buffer"] is not None:
+                momentum["momentum_buffer"] = momentum["momentum_buffer"].contiguous()
+    other = begin()
+    other.load(state)
+    return other

@@ -8,6 +8,7 @@ import torch
 
 from stages.artifacts.pictures import PackedImages
 from stages.method.views import Views, fixed_crops, random_views
+from stages.runtime import loading
 from stages.runtime.loading import load_views, on_device
 
 CPU = torch.device("cpu")
@@ -64,3 +65,19 @@ def test_more_batches_than_buffers_come_in_order(images):
     one = [step[0] for step in on_device(job(1), images, groups(images)[:1], spans, CPU, resident=False)]
     other = [step[0] for step in load_views(job(), images, groups(images)[:1], spans, CPU)]
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_tall_and_wide_pictures_are_resized_in_parts(images, monkeypatch):
+    sizes = []
+    whole = loading.resized_windows
+    monkeypatch.setattr(
+        loading,
+        "resized_windows",
+        lambda pixels, part, *rest: sizes.append(len(part.start)) or whole(pixels, part, *rest),
+    )
+    expected = list(on_device(job(), images, groups(images), SPANS[:1], CPU, resident=True))
+    assert sizes == [40, 60, 20]
+    monkeypatch.setattr(loading, "MOST_PIXELS", 3 * 24 * 24 * 10)
+    found = list(on_device(job(), images, groups(images), SPANS[:1], CPU, resident=True))
+    assert len(sizes[3:]) > 10 and sum(sizes[3:]) == 120
+    assert all(torch.equal(one, other) for one, other in zip(found[0], expected[0], strict=True))
