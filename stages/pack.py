@@ -41,15 +41,15 @@ def pack(job: Job[DatasetKeys]) -> None:
     classes, labels = listing.classes(dataset.labels)
     if classes:
         labels += f": datasets.{dataset.name}.labels=false turns them off"
-    assembler = Assembler(work, dataset, classes)
-    entries = listing.entries[assembler.resume() :]
+    with Assembler(work, dataset, classes) as assembler:
+        entries = listing.entries[assembler.resume() :]
 
-    def read(entry: Entry) -> tuple[Entry, str, NDArray[np.uint8] | str]:
-        return (entry, *read_picture(entry, dataset.size))
+        def read(entry: Entry) -> tuple[Entry, str, NDArray[np.uint8] | str]:
+            return (entry, *read_picture(entry, dataset.size))
 
-    for entry, digest, picture in job.progress(prefetch(read, entries, job.workers), len(entries)):
-        assembler.add(entry, digest, picture)
-    rejected = assembler.close(listing)
+        for entry, digest, picture in job.progress(prefetch(read, entries, job.workers), len(entries)):
+            assembler.add(entry, digest, picture)
+        rejected = assembler.close(listing)
     if assembler.images == 0:
         raise Refusal(f"{source}: none of {len(listing.entries)} pictures can be read: {rejected['reason'].iloc[0]}")
     write_frames(job.output("manifest"), assembler.manifest())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +24,11 @@ MANIFEST_ROWS = 1 << 11
 
 
 class Assembler:
-    """Fills chunks with pictures in order; a closed chunk is a save point."""
+    """Fills chunks with pictures in order; a closed chunk is a save point.
+
+    Threads of its own digest and write a chunk while the next one is filled, so two are in memory. What goes wrong
+    there is raised when that one is full. At the end of the context no chunk is half written.
+    """
 
     COLUMNS = ("path", "label", "chunk", "offset", "height", "width", "sha256")
     TYPES: ClassVar = {"label": "int32", "chunk": "int32", "offset": "int64", "height": "int32", "width": "int32"}
@@ -35,22 +40,31 @@ class Assembler:
         self.out = ChunkWriter(work / PIXELS, (self.capacity,), "uint8")
         self.classes = classes
         self._label = {name: i for i, name in enumerate(classes)}
-        self._buffer = np.zeros(self.capacity, np.uint8)
+        self._buffer, self._spare = (np.zeros(self.capacity, np.uint8) for _ in range(2))
+        self._threads = ThreadPoolExecutor(2)
+        self._writing: Future[None] | None = None
         self._chunk = self._used = self._seen = 0
         self.images = self.labelled = 0
         self.digests: list[str] = []
         self._rows: list[tuple[Any, ...]] = []
         self._rejects: list[tuple[bytes, str]] = []
 
+    def __enter__(self) -> Assembler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown()
+
     def resume(self) -> int:
         """Takes up the closed chunks that lie there; how many entries of the listing they cover."""
         while self._part(self._chunk).exists() and self.out.has(self._chunk):
-            self._counted(self._read_part(self._chunk))
+            part = self._read_part(self._chunk)
+            self.digests.append(part["sha256"])
+            self._counted(part)
         return self._seen
 
     def _counted(self, part: dict[str, Any]) -> None:
         """Passes on to the chunk after that of `part`."""
-        self.digests.append(part["sha256"])
         self.images += len(part["rows"])
         self.labelled += sum(row[1] >= 0 for row in part["rows"])
         self._seen = part["seen"]
@@ -76,6 +90,7 @@ class Assembler:
         rejects = [(name.hex(), reason) for name, reason in (*listing.rejected, *listing.unlisted)]
         if self._rows:
             self._flush()
+        self._written()
         for chunk in range(self._chunk):
             rejects += self._read_part(chunk)["rejects"]
         rejects += [(name.hex(), reason) for name, reason in self._rejects]
@@ -98,17 +113,29 @@ class Assembler:
 
     def _flush(self) -> None:
         self._buffer[self._used :] = 0
-        self.out.write(self._chunk, self._buffer)
         part = {
             "seen": self._seen,
-            "sha256": hashlib.sha256(self._buffer.data).hexdigest(),
             "rows": [(name.hex(), *rest) for name, *rest in self._rows],
             "rejects": [(name.hex(), reason) for name, reason in self._rejects],
         }
-        write_bytes(self._part(self._chunk), json.dumps(part).encode())
+        self._written()
+        digest = self._threads.submit(hashlib.sha256, self._buffer.data)
+        self._writing = self._threads.submit(self._write, self._chunk, self._buffer, digest, part)
+        self._buffer, self._spare = self._spare, self._buffer
         self._counted(part)
         self._used = 0
         self._rows, self._rejects = [], []
+
+    def _written(self) -> None:
+        """Waits for the chunk that is being written."""
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, chunk: int, pixels: NDArray[np.uint8], digest: Future[Any], part: dict[str, Any]) -> None:
+        self.out.write(chunk, pixels)
+        part["sha256"] = digest.result().hexdigest()
+        write_bytes(self._part(chunk), json.dumps(part).encode())
+        self.digests.append(part["sha256"])
 
     def _part(self, chunk: int) -> Path:
         return self.parts / f"{chunk:06d}.json"
