@@ -13,7 +13,7 @@ from pipeline.machine import multiplies_bf16
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, PooledNetwork
 from stages.method.decode import open_picture, silence
-from stages.parameters.dataset import MOST_ASPECT
+from stages.method.formats import MOST_ASPECT
 from stages.parameters.model import ModelParams
 from stages.parameters.resolution import merge
 from stages.parameters.run import RunParams

@@ -13,8 +13,8 @@ from pipeline.results.neighbours import number_of
 from pipeline.results.run import Run
 from stages.artifacts.sheets import picture_strip
 from stages.method.decode import decode
+from stages.method.formats import MOST_ASPECT
 from stages.method.sheet import TILE, Strip, draw, thumbnail
-from stages.parameters.dataset import MOST_ASPECT
 
 
 def similar(run: Run, picture: str, n: int, epoch: Epoch, save: Path | None) -> pd.DataFrame:

@@ -4,16 +4,15 @@ reads   the data set's folder or list (for the demo: pictures/)
 writes  pixels.zarr, manifest.parquet, rejected.parquet, pack.json
         listing.json   digest of the listing, which `run` and `status` compare (not tracked)
 
-A save point is a closed chunk with its part of the manifest. Pictures are decoded by one thread a
-core; one writer takes them in order of name, skips what cannot be read and fills the chunks.
+A save point is a closed chunk with its part of the manifest. Pictures are decoded by one thread or process
+a core; one writer takes them in order of name, skips what cannot be read and fills the chunks.
 """
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from stages.artifacts.documents import write_json
 from stages.artifacts.packing import Assembler
@@ -23,11 +22,9 @@ from stages.dag.names import LISTING, PIXELS
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetKeys, DatasetParams
 from stages.runtime.job import Job
-from stages.runtime.prefetch import prefetch
+from stages.runtime.readers import read_pictures
 from stages.runtime.runner import run_stage
-from stages.sources.entries import Entry
 from stages.sources.listing import list_dataset, source_path
-from stages.sources.pictures import read_picture
 
 REVISION = 4
 
@@ -43,12 +40,9 @@ def pack(job: Job[DatasetKeys]) -> None:
         labels += f": datasets.{dataset.name}.labels=false turns them off"
     with Assembler(work, dataset, classes) as assembler:
         entries = listing.entries[assembler.resume() :]
-
-        def read(entry: Entry) -> tuple[Entry, str, NDArray[np.uint8] | str]:
-            return (entry, *read_picture(entry, dataset.size))
-
-        for entry, digest, picture in job.progress(prefetch(read, entries, job.workers), len(entries)):
-            assembler.add(entry, digest, picture)
+        with closing(read_pictures(entries, dataset.size, job.workers)) as pictures:
+            for entry, (digest, picture) in job.progress(zip(entries, pictures, strict=True), len(entries)):
+                assembler.add(entry, digest, picture)
         rejected = assembler.close(listing)
     if assembler.images == 0:
         raise Refusal(f"{source}: none of {len(listing.entries)} pictures can be read: {rejected['reason'].iloc[0]}")

@@ -46,7 +46,7 @@ def number_of(run: Run, file: Path) -> int | None:
 def _through_network(files: EpochFiles, file: Path, epoch: Epoch) -> NDArray[np.float32]:
     from pipeline.results.embedder import Embedder
     from stages.method.decode import Unreadable, decode
-    from stages.parameters.dataset import MOST_ASPECT
+    from stages.method.formats import MOST_ASPECT
     from stages.runtime.report import Reporter
 
     try:

@@ -6,8 +6,8 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 
 import numpy as np
@@ -81,6 +81,14 @@ class _Room:
 
 _room = _Room(MOST_PIXELS)
 
+Room = Callable[[int], AbstractContextManager[None]]
+"""A context in which that many pixels may be decoded; entering it waits until they may."""
+
+
+def room(pixels: int) -> AbstractContextManager[None]:
+    """The room of this process: `MOST_PIXELS` for all its threads together."""
+    return _room.of(pixels)
+
 
 @cache
 def _formats() -> tuple[str, ...]:
@@ -105,11 +113,14 @@ class Unreadable(Exception):
     """Why a file cannot be used as a picture."""
 
 
-def decode(content: bytes, size: int | None, most_aspect: int) -> NDArray[np.uint8]:
+def decode(content: bytes, size: int | None, most_aspect: int, room: Room = room) -> NDArray[np.uint8]:
     """The whole picture as (height, width, 3) uint8, its short side `size` pixels; None: at its own size.
 
     Orientation tags are applied; 16-bit grey is scaled to 8 bits; transparency is laid over white,
     as viewers show it.
+
+    Args:
+        room: in which its pixels are decoded; another is for a process that shares one with others.
 
     Raises:
         Unreadable: with the reason, for whatever a file may hold.
@@ -119,7 +130,7 @@ def decode(content: bytes, size: int | None, most_aspect: int) -> NDArray[np.uin
         with silence:
             with open_picture(io.BytesIO(content)) as header:
                 _check(header, most_aspect)
-            with _room.of(header.width * header.height):
+            with room(header.width * header.height):
                 return _resized(content, size)
     except (Unreadable, MemoryError):
         raise

@@ -1,4 +1,4 @@
-"""Which formats of pictures are read, without loading what reads them."""
+"""Which formats and shapes of pictures are read, without loading what reads them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from importlib.util import find_spec
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF")
 """Whatever a file is called, nothing else is tried: others start programs, and not every machine has all."""
+
+MOST_ASPECT = 16
+"""A picture longer than this many times its short side is rejected by `pack`."""
 
 
 @cache

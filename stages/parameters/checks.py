@@ -8,8 +8,9 @@ from itertools import zip_longest
 
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, PlainNetwork
+from stages.method.formats import MOST_ASPECT
 from stages.method.named_layers import names, places
-from stages.parameters.dataset import MOST_ASPECT, DatasetParams
+from stages.parameters.dataset import DatasetParams
 from stages.parameters.run import RunParams
 from stages.words import plural
 

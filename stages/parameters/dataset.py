@@ -8,9 +8,6 @@ from pydantic import Field
 
 from stages.parameters.types import Bool, Int, Section, Seed, Text
 
-MOST_ASPECT = 16
-"""A picture longer than this many times its short side is rejected by `pack`."""
-
 
 class GenerateParams(Section):
     """`datasets.NAME.generate`: pictures that are drawn, as the demo's are."""

@@ -11,11 +11,13 @@ I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
 
 
-def prefetch(make: Callable[[I], O], items: Iterable[I], workers: int) -> Iterator[O]:
+def prefetch(make: Callable[[I], O], items: Iterable[I], workers: int, ahead: int | None = None) -> Iterator[O]:
     """Yields `make(item)` for each item in order, computed ahead by `workers` threads (0: by the caller).
 
-    At most `workers` + 1 results are in memory before they are asked for. Threads are enough, since copying, decoding
-    and resizing pixels release Python's global lock. An error in `make` is raised when its result is asked for.
+    At most `ahead` + 1 results, by default `workers` + 1, are in memory before they are asked for. More are for items
+    that take unequal times: while the first of so many is waited for, no other is begun. Threads are enough for
+    batches, since copying, decoding and resizing pixels release Python's global lock; for single pictures on many
+    cores there is `readers`. An error in `make` is raised when its result is asked for.
     """
     if workers == 0:
         yield from map(make, items)
@@ -25,7 +27,7 @@ def prefetch(make: Callable[[I], O], items: Iterable[I], workers: int) -> Iterat
     try:
         for item in items:
             waiting.append(pool.submit(make, item))
-            if len(waiting) > workers:
+            if len(waiting) > (ahead or workers):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import Refusal
-from stages.method.decode import Unreadable, decode
-from stages.parameters.dataset import MOST_ASPECT
+from stages.method.decode import Room, Unreadable, decode, room
+from stages.method.formats import MOST_ASPECT
 from stages.sources.entries import Entry
 from stages.sources.reading import UNOPENED, refuse_machine_error
 
@@ -18,8 +18,12 @@ MOST_BYTES = 2**30
 """A larger file is no picture whose pixels would be taken: it is not read into memory."""
 
 
-def read_picture(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]:
-    """The file's sha256 ("" where it was not read), and its picture as `decode` gives it or why there is none.
+Read = tuple[str, NDArray[np.uint8] | str]
+"""The sha256 of a file, "" where it was not read, and its picture as `decode` gives it or why there is none."""
+
+
+def read_picture(entry: Entry, size: int, room: Room = room) -> Read:
+    """What a file holds, its short side `size` pixels; `room` as in `decode`.
 
     Raises:
         Refusal: it cannot be read now, for a reason that lies in the machine.
@@ -34,7 +38,7 @@ def read_picture(entry: Entry, size: int) -> tuple[str, NDArray[np.uint8] | str]
         return "", f"{UNOPENED}{error.strerror}"
     digest = hashlib.sha256(content).hexdigest()
     try:
-        return digest, decode(content, size, MOST_ASPECT)
+        return digest, decode(content, size, MOST_ASPECT, room)
     except Unreadable as error:
         return digest, str(error)
     except MemoryError:

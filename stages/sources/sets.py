@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stages.errors import Refusal
 from stages.method.decode import Unreadable, decode
-from stages.parameters.dataset import MOST_ASPECT
+from stages.method.formats import MOST_ASPECT
 from stages.parameters.sets import EvaluationSet
 from stages.sources.annotations import Objects, parse_annotation
 from stages.sources.landmarks import survey_landmarks
