@@ -20,6 +20,7 @@ import arrays
 import engine
 import memory
 import network
+import packing
 import report
 import waiting
 from in_process import ROOT
@@ -28,6 +29,7 @@ from sizes import QUICK, Size
 
 PARTS = {
     "pack": network.pack,
+    "packing": packing.packing,
     "extract": network.extract,
     "train": network.train,
     "wait": waiting.wait,
