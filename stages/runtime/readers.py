@@ -90,11 +90,11 @@ class _Asker:
         # As many as the largest picture that is no reject; only what is used of them takes memory.
         os.ftruncate(pixels, 3 * size * size * MOST_ASPECT)
         self._pixels = np.frombuffer(mmap.mmap(pixels, 0), np.uint8)
-        # What can be imported here can be there; one thread is enough for libraries that would start one a core.
+        # What is imported here is imported there; one thread is enough for libraries that would start one a core.
         own = {**dict.fromkeys(THREAD_VARIABLES, "1"), "PYTHONPATH": os.pathsep.join(sys.path)}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stages.runtime.readers", str(pixels), str(size)],
+                [sys.executable, "-P", "-m", "stages.runtime.readers", str(pixels), str(size)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[pixels],
@@ -119,10 +119,12 @@ class _Asker:
                     answer = self._answer_to("go")
         except (EOFError, BrokenPipeError):
             status = self._process.wait()
-            how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
+            how = f"ended with status {status}"
+            if status < 0:
+                how = f"was killed ({signal.Signals(-status).name}), as happens where memory runs out"
             raise Refusal(
-                f"the process that read {os.fsdecode(entry.path)} {how}, as happens where memory runs out; what is "
-                "packed stays, and the same command goes on"
+                f"the process that read {os.fsdecode(entry.path)} {how}; what is packed stays, and the same command "
+                "goes on"
             ) from None
         if isinstance(answer, Exception):
             raise answer

@@ -49,6 +49,13 @@ def test_processes_answer_what_threads_do_in_order(entries):
     assert readers_running() == []
 
 
+def test_processes_import_what_the_one_that_asks_does_wherever_it_stands(tmp_path, entries, monkeypatch):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert sum(1 for _ in read_pictures(entries, 20, 3)) == len(entries)
+
+
 @pytest.mark.parametrize(("workers", "fewest"), [(2, 1), (0, 1), (3, 15)])
 def test_few_cores_and_few_pictures_start_no_process(entries, monkeypatch, workers, fewest):
     monkeypatch.setattr(readers, "FEWEST", fewest)
