@@ -108,8 +108,10 @@ class _Asker:
     def __enter__(self) -> _Asker:
         return self
 
-    def __exit__(self, *of_error: Any) -> None:
-        self._process.__exit__(*of_error)
+    def __exit__(self, *_: object) -> None:
+        # Closes the pipes, at which the reader ends, and waits for it.
+        with self._process:
+            pass
 
     def read(self, entry: Entry) -> Read:
         try:

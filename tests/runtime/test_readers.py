@@ -120,24 +120,35 @@ def test_a_loop_that_is_left_leaves_no_process(entries):
     assert readers_running() == []
 
 
-def test_processes_end_with_the_one_that_asked_even_if_it_is_killed(tmp_path, entries):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_in_silence_with_the_one_that_asks(tmp_path, entries, sent):
     program = (
         "import os, signal, sys\n"
         "sys.path.insert(0, 'tests/helpers')\n"
         "from reader_helpers import readers_running\n"
         "from stages.runtime import readers\n"
         "from stages.sources.folders import list_folder\n"
-        "readers.FEWEST = 1\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "readers.FEWEST = readers.AHEAD = 1\n"
         "pictures = readers.read_pictures(list_folder(os.fsencode(sys.argv[1])).entries, 20, 3)\n"
         "next(pictures)\n"
         "print(*readers_running(), flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+        "try:\n"
+        "    os.killpg(os.getpid(), int(sys.argv[2]))\n"
+        "    sum(1 for _ in pictures)\n"
+        "except KeyboardInterrupt:\n"
+        "    pictures.close()\n"
     )
-    # Its outputs are theirs as well: both end when all have ended, and nobody has complained.
+    # Its outputs are theirs as well: both are at their end when all have ended.
     done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, tmp_path, str(int(sent))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
     )
-    assert done.returncode == -signal.SIGKILL
+    assert done.returncode == (-sent if sent == signal.SIGKILL else 0)
     assert len(done.stdout.split()) == 3
     assert done.stderr == ""
 
