@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from unittest.mock import patch
 
@@ -34,21 +35,24 @@ def packing(pictures: Pictures) -> list[Row]:
     project.dataset("packing", pictures.jpegs)
     counts = [workers for workers in (2, 4, 8, CORES) if workers <= usable_cores()]
     cpu: dict[str, list[Cpu]] = {}
-    sides = [Side(ONE, partial(_packed, project, 1, False, []))]
+
+    def side(name: str, workers: int, processes: bool) -> Side:
+        return Side(name, partial(_packed, project, workers, processes, cpu.setdefault(name, [])))
+
+    sides = [side(ONE, 1, False)]
     for workers in counts:
-        for processes in (False, True):
-            name = f"{workers} {'processes' if processes else 'threads'}"
-            sides.append(Side(name, partial(_packed, project, workers, processes, cpu.setdefault(name, []))))
+        sides += [side(f"{workers} threads", workers, False), side(f"{workers} processes", workers, True)]
     seconds = interleaved(sides, size.pairs)
-    n = f"{size.images} JPEGs"
-    rows = [Row("packing", ONE, n, len(seconds[ONE]), float(np.median(seconds[ONE])))]
-    for name, spent in cpu.items():
-        q1, median, q3 = quartiles([one / many for one, many in zip(seconds[ONE], seconds[name], strict=True)])
-        row = Row("packing", name, n, len(seconds[name]), float(np.median(seconds[name])), "s", ONE, median, q1, q3)
+    rows = []
+    for name, spent in seconds.items():
+        row = Row("packing", name, f"{size.images} JPEGs", len(spent), float(np.median(spent)))
+        if name != ONE:
+            q1, median, q3 = quartiles([one / many for one, many in zip(seconds[ONE], spent, strict=True)])
+            row = replace(row, against=ONE, ratio=median, q1=q1, q3=q3)
         if name.endswith("processes"):
             bar = SHARE * int(name.split()[0])
-            note = _computed(spent, size.images, float(np.median(seconds[ONE])))
-            row = Row(**{**vars(row), "bar": f"≥ {bar:.3g}×", "verdict": at_least(bar, q1, q3), "note": note})
+            note = _computed(cpu[ONE], cpu[name], size.images)
+            row = replace(row, bar=f"≥ {bar:.3g}×", verdict=at_least(bar, q1, q3), note=note)
         rows.append(row)
     return rows
 
@@ -72,9 +76,11 @@ def _cpu() -> Cpu:
     return time.process_time(), readers_own.ru_utime + readers_own.ru_stime
 
 
-def _computed(cpu: list[Cpu], images: int, one: float) -> str:
-    """What `CORES` cores could give, if all work were spread over them and the stage's own process were one thread."""
-    own, read = np.median(cpu, axis=0)
-    least = max(own, (own + read) / CORES)
-    each = f"{1000 * own / images:.2f} ms of a picture in the stage, {1000 * read / images:.2f} ms in processes"
-    return f"{each}; {CORES} cores, computed: {one / least:.1f}× at most"
+def _computed(alone: list[Cpu], shared: list[Cpu], images: int) -> str:
+    """Processor time of a picture, and how many times one thread's speed `CORES` cores could give of it at most."""
+    one = 1000 * float(np.median(alone, axis=0)[0]) / images
+    own, read = 1000 * np.median(shared, axis=0) / images
+    return (
+        f"{own:.2f} ms of processor time a picture in the stage and {read:.2f} ms in processes, {one:.2f} ms by one "
+        f"thread: {CORES} cores, computed, {CORES * one / (own + read):.1f}× at most"
+    )
