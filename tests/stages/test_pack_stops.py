@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 from pack_helpers import again, wide_pictures
@@ -24,6 +25,7 @@ from stage_helpers import (
     tmpfs,
 )
 
+from stages.artifacts.chunks import ChunkWriter
 from stages.artifacts.pictures import PackedImages
 
 
@@ -91,6 +93,30 @@ def test_a_chunk_full_of_black_pictures_is_there_and_reads_as_zeros(root, source
     assert sorted(path.name for path in (folder / "pixels.zarr").glob("c.*")) == ["c.0", "c.1", "c.2"]
     assert len(images) == 1000
     assert not any(images[i].any() for i in (0, 341, 500, 999))
+
+
+def test_a_chunk_is_written_while_the_next_one_is_filled(root, source, monkeypatch):
+    project_with(root, str(source), size=60)
+    wide_pictures(source, 25)
+    whole = files(pack_into(again(root, size=60)))
+    filled, write = threading.Event(), ChunkWriter.write
+    waited = []
+
+    class Filling(Stopping):
+        def progress(self, items, what, total, count):
+            # Nine to a chunk: the first one is handed over with the tenth picture.
+            for done, item in enumerate(items):
+                yield item
+                if done == 13:
+                    filled.set()
+
+    def written_late(self, index, rows):
+        waited.append(filled.wait(30))
+        write(self, index, rows)
+
+    monkeypatch.setattr(ChunkWriter, "write", written_late)
+    assert files(pack_into(root, Filling())) == whole
+    assert waited == [True] * 3
 
 
 @pytest.mark.parametrize("damage", ["deleted", "cut"])
