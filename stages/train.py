@@ -166,7 +166,8 @@ def _resume(job: Job[TrainKeys], points: SavePoints, learner: Learner, rates: li
 
 def _on_cpu(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.cpu().contiguous()
+        # `contiguous` would keep strides that mean the same, such as those of 1×1 filters, and a file holds them.
+        return value.cpu().clone(memory_format=torch.contiguous_format)
     if isinstance(value, dict):
         return {key: _on_cpu(item) for key, item in value.items()}
     if isinstance(value, list):
