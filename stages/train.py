@@ -166,8 +166,10 @@ def _resume(job: Job[TrainKeys], points: SavePoints, learner: Learner, rates: li
 
 def _on_cpu(value: Any) -> Any:
     if isinstance(value, Tensor):
+        value = value.cpu()
         # `contiguous` would keep strides that mean the same, such as those of 1×1 filters, and a file holds them.
-        return value.cpu().clone(memory_format=torch.contiguous_format)
+        usual = torch.empty(value.shape, device="meta").stride()
+        return value if value.stride() == usual else value.clone(memory_format=torch.contiguous_format)
     if isinstance(value, dict):
         return {key: _on_cpu(item) for key, item in value.items()}
     if isinstance(value, list):
