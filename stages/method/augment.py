@@ -92,9 +92,10 @@ def _fallback(
     return h, w
 
 
-def middle(sides: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def middle(sides: NDArray[np.int64], size: int | NDArray[Any]) -> NDArray[np.int64]:
     """Where `size` pixels in the middle of each side begin: as in torchvision's CenterCrop, halves rounded to even."""
-    return np.rint((sides - size) / 2).astype(np.int64)
+    found: NDArray[np.int64] = np.rint((sides - size) / 2).astype(np.int64)
+    return found
 
 
 def cropped(picture: NDArray[np.uint8], crops: Crops, number: int) -> NDArray[np.uint8]:

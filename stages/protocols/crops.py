@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.method.augment import Crops, random_crops
+from stages.method.augment import Crops, middle, random_crops
 from stages.method.decode import centre_crop
 
 Draw = Callable[[NDArray[Any], NDArray[Any], np.random.Generator], Crops]
@@ -49,9 +49,7 @@ def square_crops(
 
 def _start(sides: NDArray[np.int64], room: NDArray[Any], size: int, share: NDArray[np.float64]) -> NDArray[np.int64]:
     """First pixel of `size` pixels at `share` of their way through the `room` in the middle of each side."""
-    # The middle starts where torchvision's CenterCrop starts, halves rounded to even.
-    before: NDArray[np.int64] = np.rint((sides - room) / 2).astype(np.int64)
-    return before + (share * (room - size + 1)).astype(np.int64)
+    return middle(sides, room) + (share * (room - size + 1)).astype(np.int64)
 
 
 def caffe_crops(height: NDArray[Any], width: NDArray[Any], rng: np.random.Generator, size: int) -> Crops:

@@ -15,7 +15,7 @@ LESS = {
 }
 """What makes a stage need less of a device's memory; an evaluation has a batch of its own."""
 
-FAILED = ("CUDA error", "cuDNN error", "cuda runtime error")
+FAILED = ("CUDA error", "cuDNN error")
 """How torch's errors of a device begin, whatever their class."""
 
 FULL = ("CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED")

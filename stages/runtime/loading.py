@@ -143,13 +143,13 @@ def _sent(
     sizes = [views.crops.nbytes for views, _ in groups]
     counts = [count for _, count in groups]
 
-    def firsts(span: Span) -> list[int]:
-        """The byte at which each group begins, and that behind the last."""
-        taken = [int(each[span[0] * n : span[1] * n].sum()) for each, n in zip(sizes, counts, strict=True)]
-        return list(accumulate(taken, initial=0))
-
+    # Of each span the byte at which each group begins, and that behind the last.
+    firsts = [
+        list(accumulate((int(each[a * n : b * n].sum()) for each, n in zip(sizes, counts, strict=True)), initial=0))
+        for a, b in spans
+    ]
     tail = max(_tail(views.crops.width) for views, _ in groups)
-    most = max((firsts(span)[-1] for span in spans), default=0) + tail
+    most = max((first[-1] for first in firsts), default=0) + tail
     # One for each batch that `prefetch` has under way, and one more that the device still fetches.
     uploads = Uploads(job.workers + 2, most, device)
 
@@ -163,8 +163,8 @@ def _sent(
                 start += crop.size
         return buffer
 
-    for span, buffer in zip(spans, prefetch(gather, spans, job.workers), strict=True):
-        yield uploads.send(buffer), firsts(span)[:-1]
+    for first, buffer in zip(firsts, prefetch(gather, spans, job.workers), strict=True):
+        yield uploads.send(buffer), first[:-1]
 
 
 def _tail(width: NDArray[Any]) -> int:
