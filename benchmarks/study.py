@@ -3,8 +3,9 @@
 FOLDER holds train/CLASS/ and test/CLASS/ with pictures of 32 pixels, such as CIFAR-10's. Every row of `VARIANTS` is a
 run of the pipeline for each seed, in a copy of the project that stays in `--work`: stopped, the same command goes on.
 A row is measured by the linear probe of its layers, on test/, and by its groups against the classes of train/. With
-`--whole` the rows are those of `WHOLE`, as long as params.yaml has them. All that was measured in `--work` is in
-docs/study.csv (length, variant, seed, epoch, measure, value), its tables in docs/results.md.
+`--whole` the rows are those of `WHOLE`, as long as params.yaml has them. What was measured is in docs/study.csv
+(length, variant, seed, epoch, measure, value), its tables in docs/results.md. Runs that `--work` does not hold keep
+their lines there: the hours of a study may be of several days and machines, if those are alike.
 """
 
 from __future__ import annotations
@@ -155,6 +156,22 @@ def all_measured(root: Path) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
+def with_others(frame: pd.DataFrame, table: Path) -> pd.DataFrame:
+    """What was measured, to four decimals, with what `table` has of other runs; in the order of the rows."""
+    run = ["length", "variant", "seed"]
+    frame = frame.round(4).astype({"epoch": str})
+    if table.exists():
+        old = pd.read_csv(table, dtype={"epoch": str})
+        again = pd.MultiIndex.from_frame(old[run]).isin(pd.MultiIndex.from_frame(frame[run]))
+        frame = pd.concat([old[~again], frame])
+    place = {name: i for i, name in enumerate([*LENGTHS, *VARIANTS])}
+    return (
+        frame[frame["variant"].isin(VARIANTS)]
+        .sort_values(run, key=lambda column: column.replace(place), kind="stable")
+        .reset_index(drop=True)
+    )
+
+
 def spread(values: pd.Series, digits: int, sign: str = "") -> str:
     """The mean, and the least and the most where there are several."""
     mean = f"{values.mean():{sign}.{digits}f}"
@@ -183,7 +200,7 @@ def curves_table(frame: pd.DataFrame) -> str:
     """Markdown: Fig. 2a and 2b of the unchanged run, a row an epoch; nothing where it has none."""
     lines = ["| epoch | NMI to the classes (2a) | NMI to the epoch before (2b) |", "| --- | --- | --- |"]
     curves = frame[(frame["variant"] == BASE) & (frame["epoch"] != "final")]
-    for epoch, rows in curves.groupby("epoch"):
+    for epoch, rows in curves.groupby(curves["epoch"].astype(int)):
         values = {measure: of["value"] for measure, of in rows.groupby("measure")}
         cells = [spread(values[one], 3) if one in values else "" for one in ("nmi_labels", "nmi_previous")]
         lines.append(f"| {epoch} | {' | '.join(cells)} |")
@@ -229,8 +246,8 @@ def study(root: Path, length: str, seeds: Sequence[int], variants: Sequence[str]
     for row in rows:
         with Reporter() as report:
             run(root, Request(row.name), report)
-        frame = all_measured(root)
-        frame.round(4).to_csv(TABLE, index=False)
+        frame = with_others(all_measured(root), TABLE)
+        frame.to_csv(TABLE, index=False)
         write(DOCUMENT, text_of(frame), START, END)
 
 

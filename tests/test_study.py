@@ -85,6 +85,32 @@ def test_what_finished_runs_measured_is_gathered(study, evaluated_copy, monkeypa
         study.all_measured(root)
 
 
+def test_what_other_machines_measured_stays_in_the_table(study, tmp_path):
+    def measured(*rows: tuple[object, ...]) -> pd.DataFrame:
+        return pd.DataFrame(rows, columns=list(study.COLUMNS))
+
+    table = tmp_path / "study.csv"
+    here = ("short", study.BASE, 1)
+    old = measured(
+        (*here, "2", "nmi_labels", 0.9),
+        ("whole", study.BASE, 1, "final", "conv5", 60.0),
+        ("short", "k 10", 0, "final", "conv5", 50.0),
+        ("short", "a row of former days", 0, "final", "conv5", 1.0),
+    )
+    old.to_csv(table, index=False)
+    frame = study.with_others(measured((*here, 10, "nmi_labels", 0.12345), (*here, 9, "nmi_labels", 0.1)), table)
+    assert frame.values.tolist() == [
+        [*here, "10", "nmi_labels", 0.1234],
+        [*here, "9", "nmi_labels", 0.1],
+        ["short", "k 10", 0, "final", "conv5", 50.0],
+        ["whole", study.BASE, 1, "final", "conv5", 60.0],
+    ]
+    lines = study.curves_table(frame).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["9", "10"]
+    frame.to_csv(table, index=False)
+    assert study.with_others(frame.tail(1), table).equals(frame)
+
+
 def test_pictures_that_are_not_there_are_refused_before_a_run(study, tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(Refusal, match=r"test is no folder: give one with train/CLASS/ and test/CLASS/"):
