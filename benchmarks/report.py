@@ -34,6 +34,12 @@ def flags() -> list[str]:
 
 def machine() -> str:
     """Processor, cores, vector units and memory in a few words; never a host name."""
+    found = ", ".join(flags()) or "unknown"
+    return f"{processor()} (flags: {found}), {memory_gb():.0f} GB of memory"
+
+
+def processor() -> str:
+    """Its name, cores and vector units."""
     model = platform.machine()
     for line in _lines("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -41,8 +47,7 @@ def machine() -> str:
             break
     units = "bf16 units" if multiplies_bf16() else "no bf16 units"
     vectors = "AVX-512" if "avx512f" in flags() else "no AVX-512"
-    found = ", ".join(flags()) or "unknown"
-    return f"{model}, {usable_cores()} cores, {vectors}, {units} (flags: {found}), {memory_gb():.0f} GB of memory"
+    return f"{model}, {usable_cores()} cores, {vectors}, {units}"
 
 
 def _lines(path: str) -> list[str]:

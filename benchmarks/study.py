@@ -4,8 +4,8 @@ FOLDER holds train/CLASS/ and test/CLASS/ with pictures of 32 pixels, such as CI
 run of the pipeline for each seed, in a copy of the project that stays in `--work`: stopped, the same command goes on.
 A row is measured by the linear probe of its layers, on test/, and by its groups against the classes of train/. With
 `--whole` the rows are those of `WHOLE`, as long as params.yaml has them. What was measured is in docs/study.csv
-(length, variant, seed, epoch, measure, value), its tables in docs/results.md. Runs that `--work` does not hold keep
-their lines there: the hours of a study may be of several days and machines, if those are alike.
+(length, variant, seed, epoch, measure, value, machine), its tables in docs/results.md. Runs that `--work` does not hold
+keep their lines there: the hours of a study may be of several days and machines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from learn import ROOT, SEEDS, project
-from report import machine, write
+from report import processor, write
 
 from pipeline import open_run
 from pipeline.preparing import Request
@@ -88,7 +88,7 @@ VARIANTS = {
 WHOLE = (BASE, "untrained", "permuted pseudo-labels", "deepcluster-v2", "deepcluster-v2, untrained")
 """The rows that hold the runs of params.yaml to their targets."""
 
-COLUMNS = ("length", "variant", "seed", "epoch", "measure", "value")
+COLUMNS = ("length", "variant", "seed", "epoch", "measure", "value", "machine")
 
 
 class Row(NamedTuple):
@@ -152,7 +152,7 @@ def all_measured(root: Path) -> pd.DataFrame:
             raise Refusal(
                 f"{root}: run {row.name} was made with another {edited[0][0]}: delete it, or give another --work"
             )
-        found += [(*row, *value) for value in measured(root, row.name)]
+        found += [(*row, *value, processor()) for value in measured(root, row.name)]
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
@@ -178,11 +178,12 @@ def spread(values: pd.Series, digits: int, sign: str = "") -> str:
     return mean if len(values) < 2 else f"{mean} ({values.min():{sign}.{digits}f} to {values.max():{sign}.{digits}f})"
 
 
-def rows_table(final: pd.DataFrame) -> str:
+def rows_table(frame: pd.DataFrame) -> str:
     """Markdown: a row a variant; the difference is of each seed to the unchanged run of that seed."""
     head = ["changed", "the paper", "seeds", *(f"{layer}, %" for layer in LAYERS)]
     head += [f"difference in {LAYERS[-1]}", "NMI", "AMI", "minutes"]
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    final = frame[frame["epoch"] == "final"]
     values = final.set_index(["variant", "measure", "seed"])["value"].sort_index()
     for variant, row in VARIANTS.items():
         if variant not in values.index:
@@ -209,15 +210,19 @@ def curves_table(frame: pd.DataFrame) -> str:
 
 def text_of(frame: pd.DataFrame) -> str:
     """What docs/results.md holds of the study."""
-    parts = [f"By `benchmarks/study.py`, on {machine()}. Means over the seeds, and the least and the most of them."]
+    parts = ["By `benchmarks/study.py`. Means over the seeds, and the least and the most of them."]
     whole, short = (frame[frame["length"] == length] for length in ("whole", "short"))
     if len(whole):
-        parts += ["As long as params.yaml has them (`--whole`):", rows_table(whole[whole["epoch"] == "final"])]
+        parts += [f"As long as params.yaml has them (`--whole`), on {_machines(whole)}:", rows_table(whole)]
         parts += [curves_table(whole)]
     if len(short):
         how = f"{SHORT['epochs']} epochs of a network of width {SHORT['model']['width']}"
-        parts += [f"In short, {how}:", rows_table(short[short["epoch"] == "final"])]
+        parts += [f"In short, {how}, on {_machines(short)}:", rows_table(short)]
     return "\n\n".join(filter(None, parts))
+
+
+def _machines(frame: pd.DataFrame) -> str:
+    return "; ".join(frame["machine"].unique())
 
 
 def prepared(work: Path, images: Path) -> Path:

@@ -55,7 +55,7 @@ def test_a_difference_is_to_the_unchanged_run_of_the_same_seed(study):
             found += [(variant, seed, "final", layer, probe) for layer in study.LAYERS]
             found += [(variant, seed, "final", "minutes", 2.0)]
         found += [(study.BASE, seed, 1, "nmi_labels", 0.1 + seed / 10), (study.BASE, seed, 2, "nmi_previous", 0.4)]
-    frame = pd.DataFrame([("whole", *row) for row in found], columns=list(study.COLUMNS))
+    frame = pd.DataFrame([("whole", *row, "a machine") for row in found], columns=list(study.COLUMNS))
     text = study.text_of(frame)
     (row,) = [line for line in text.splitlines() if line.startswith("| k 10 ")]
     cells = [cell.strip() for cell in row.split("|")]
@@ -87,7 +87,7 @@ def test_what_finished_runs_measured_is_gathered(study, evaluated_copy, monkeypa
 
 def test_what_other_machines_measured_stays_in_the_table(study, tmp_path):
     def measured(*rows: tuple[object, ...]) -> pd.DataFrame:
-        return pd.DataFrame(rows, columns=list(study.COLUMNS))
+        return pd.DataFrame([(*row, "a machine") for row in rows], columns=list(study.COLUMNS))
 
     table = tmp_path / "study.csv"
     here = ("short", study.BASE, 1)
@@ -99,7 +99,7 @@ def test_what_other_machines_measured_stays_in_the_table(study, tmp_path):
     )
     old.to_csv(table, index=False)
     frame = study.with_others(measured((*here, 10, "nmi_labels", 0.12345), (*here, 9, "nmi_labels", 0.1)), table)
-    assert frame.values.tolist() == [
+    assert frame.drop(columns="machine").values.tolist() == [
         [*here, "10", "nmi_labels", 0.1234],
         [*here, "9", "nmi_labels", 0.1],
         ["short", "k 10", 0, "final", "conv5", 50.0],
