@@ -11,7 +11,7 @@ from pipeline.drift import Source, adopted_path, drift, image_count, same_source
 from pipeline.evaluation_data import with_data
 from pipeline.machine import folders_of, refuse_links, refuse_read_only
 from pipeline.presets import Looked, describe, fit_values, look, run_values
-from pipeline.recomputing import refuse_pruned, refuse_recomputing, refuse_repacking
+from pipeline.recomputing import refuse_past_schedule, refuse_pruned, refuse_recomputing, refuse_repacking
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
 from pipeline.retention.policy import describe as describe_policy
@@ -139,8 +139,13 @@ def _enter(settings: Settings, root: Path, request: Request) -> New | None:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
-    if new is not None and _set(request, "train.horizon") is None:
-        _end_schedule(settings, request.run)
+    if schedule := _schedule(settings, request.run):
+        horizon, epochs = schedule
+        if new is None:
+            refuse_past_schedule(root, request.run, horizon, epochs)
+        elif _set(request, "train.horizon") is None:
+            # That of a new run ends with its last epoch, however many were asked for.
+            settings.put(f"runs.{request.run}.train.horizon", max(1, epochs))
     settings.add_evaluations(request.run, request.evaluations)
     return new
 
@@ -206,13 +211,15 @@ def _without_pictures(settings: Settings, root: Path, request: Request) -> New:
     return New(start=begun)
 
 
-def _end_schedule(settings: Settings, run: str) -> None:
-    """Lets a cosine schedule of a new run end with its last epoch, however many were asked for."""
-    own = merge(settings.content, settings.content["runs"][run])
-    train, epochs = own.get("train"), own.get("epochs")
-    # Anything else is about to be refused.
-    if isinstance(train, Mapping) and train.get("schedule") == "cosine" and isinstance(epochs, int):
-        settings.put(f"runs.{run}.train.horizon", max(1, epochs))
+def _schedule(settings: Settings, run: str) -> tuple[int, int] | None:
+    """The epochs of a run's cosine schedule, and of the run; None where it has none, or what is about to be refused."""
+    own = settings.content["runs"][run]
+    values = merge(settings.content, own if isinstance(own, Mapping) else {})
+    train, epochs = values.get("train"), values.get("epochs")
+    if not isinstance(train, Mapping) or train.get("schedule") != "cosine":
+        return None
+    horizon = train.get("horizon")
+    return (horizon, epochs) if isinstance(horizon, int) and isinstance(epochs, int) else None
 
 
 def _start(root: Path, request: Request, pictures: str) -> Start | None:
@@ -240,4 +247,7 @@ def _to_compute(states: list[NodeStatus], params: RunParams, pictures: int) -> s
         return "a network without pictures of its own, to be evaluated"
     unfinished = {s.node.epoch for s in states if s.state != "done" and s.node.in_epoch}
     left = len(unfinished & set(own_epochs(params)))
-    return f"{plural(pictures, 'picture')}, {left} of {plural(params.epochs, 'epoch')} to compute"
+    epochs = plural(params.epochs, "epoch")
+    if params.epochs and not left:
+        return f"{plural(pictures, 'picture')}, {epochs} computed"
+    return f"{plural(pictures, 'picture')}, {left} of {epochs} to compute"

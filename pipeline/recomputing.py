@@ -50,6 +50,20 @@ def recorded_hours(root: Path, run: str, epochs: list[int]) -> float:
     return sum(seconds for (epoch, _), seconds in last.items() if epoch in wanted) / 3600
 
 
+def refuse_past_schedule(root: Path, run: str, horizon: int, epochs: int) -> None:
+    """Stops before a run becomes longer than the schedule of step sizes that its recorded epochs followed.
+
+    A longer one has other step sizes from the first epoch on: no recorded epoch would stay.
+    """
+    recorded = epochs_with(root / run_folder(run), METRICS)
+    if recorded and epochs > horizon:
+        raise Refusal(
+            f"run {run} has {plural(len(recorded), 'epoch')} of a schedule whose step size is 0 after epoch {horizon}: "
+            f"to go on to epoch {epochs}, `python -m pipeline branch --from {run}@{recorded[-1]} --run NAME "
+            f"--epochs {epochs} --set train.horizon={epochs}`"
+        )
+
+
 def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> None:
     """Stops where a pruned epoch is not what the parameters ask for: `--yes` could not compute it."""
     for status in states:
@@ -110,8 +124,8 @@ def _keeping(root: Path, params: RunParams, states: list[NodeStatus], epoch: int
     epoch = max(params.start, epoch)
     if not (root / epoch_folder(params.run, epoch) / CHECKPOINT).exists():
         return ""
-    sets = _as_sets(root, params)
-    return f", or keep them with `python -m pipeline branch --from {params.run}@{epoch} --run NAME{sets}`"
+    changed = _as_options(root, params)
+    return f", or keep them with `python -m pipeline branch --from {params.run}@{epoch} --run NAME{changed}`"
 
 
 def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool, besides: str | None = None) -> None:
@@ -167,7 +181,10 @@ def _params_of(folder: Path) -> RunParams | None:
         return None
 
 
-def _as_sets(root: Path, params: RunParams) -> str:
+def _as_options(root: Path, params: RunParams) -> str:
     """The options of a branch that give it what `params` changes in the recorded run."""
     recorded = _params_of(root / run_folder(params.run))
-    return "".join(f" --set {key}={value}" for key, value in changes(recorded, params)) if recorded else ""
+    if recorded is None:
+        return ""
+    epochs = f" --epochs {params.epochs}" if params.epochs != recorded.epochs else ""
+    return epochs + "".join(f" --set {key}={value}" for key, value in changes(recorded, params))

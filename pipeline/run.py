@@ -67,7 +67,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         write_run(root, params, ahead=False)
         nodes = [node for node in nodes_on_disk(root, params) if node.run and node.folder != "."]
         retention = Retention(root, params, engine.recorder)
-        progress = report.progress(nodes, f"run {params.run}", len(nodes), lambda _: 1)
+        progress = report.progress(nodes, f"run {params.run}, stages", len(nodes), lambda _: 1)
         # Run by force: DVC would take a damaged file of the recorded size and time for the recorded one.
         damaged = {status.node.id for status in prepared.states if status.damaged}
         count += engine.execute(with_forecast(progress, params, report.say), params, damaged, retention)

@@ -35,9 +35,13 @@ def show(
     here = opened(run)
     with chosen(here, epoch) as when:
         if cluster is None:
-            shown, table = here.clusters(when).head(most or 20), clusters_table(here, when, most or 20)
+            every = here.clusters(when)
+            shown, table, count = every.head(most or 20), clusters_table(here, when, most or 20), len(every)
         else:
-            shown, table = cluster_of(here, when, cluster), pictures_table(members(here, when, cluster, most or 120))
+            shown = cluster_of(here, when, cluster)
+            table, count = pictures_table(members(here, when, cluster, most or 120)), int(shown["size"].iloc[0])
+        if table.row_count < count:
+            table.caption, table.caption_justify = f"{count - table.row_count} more: --most {count}", "left"
         if save is not None:
             save_sheet(here, when, shown, save, most or 120 if cluster is not None else None)
         print_table(table)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from stages.dag.epochs import own_epochs
 from stages.parameters.run import RunParams
 
 STANDSTILL = 0.97
@@ -33,7 +34,8 @@ def verdict(summary: Mapping[str, Any], params: RunParams) -> list[str]:
 def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
     parts = []
     if summary["loss"] is not None:
-        labels = summary["labels"]
+        # By a cosine to centroids, guessing is not where a loss begins.
+        labels = summary["labels"] if params.recipe == "deepcluster" else None
         chance = "" if labels is None else f" of ln {labels} = {math.log(labels):.3f}"
         parts.append(f"loss {summary['loss']:.3f}{chance}")
     measured = {word: names for word, names in MEASURES.items() if summary[names[0]] is not None}
@@ -49,7 +51,7 @@ def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
                 beside.append(f"{words} " + ", ".join("-" if value is None else f"{value:.3f}" for value in values))
         parts.append(f"to labels {groups}" + (f" ({'; '.join(beside)})" if beside else ""))
         first, last = summary["untrained_ami"], summary["last_ami"]
-        if not alike and first is not None and last is not None:
+        if not alike and first is not None and last is not None and len(own_epochs(params)) > 1:
             parts.append(f"AMI of the clusters that it trained on {first:.3f} at first, {last:.3f} at last")
     return "; ".join(parts)
 
@@ -57,7 +59,6 @@ def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
 def _wrong(summary: Mapping[str, Any], params: RunParams) -> dict[str, str]:
     """What is wrong, by its name, the worst first."""
     found = {}
-    # By a cosine to centroids, guessing is not where a loss begins.
     loss = summary["loss_to_chance"] if params.recipe == "deepcluster" else None
     # A few groups that were asked for are no collapse.
     if summary["collapsed"] and params.final.cluster.k is None:

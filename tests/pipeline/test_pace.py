@@ -63,6 +63,11 @@ def test_a_cosine_schedule_goes_on_in_a_branch(finished_copy, cli):
     line = further(finished_copy.root, params_of(finished_copy.root))
     command = line.partition("`python -m pipeline ")[2].rstrip("`")
     assert command == "branch --from demo@2 --run NAME --epochs 4 --set train.horizon=4"
+    # A longer run of the same name is led there, and with another schedule from the first epoch on to a run of its own.
+    longer = ["run", "--epochs", "4"]
+    assert f"`python -m pipeline {command}`" in cli.refused(finished_copy.root, *longer)
+    anew = cli.refused(finished_copy.root, *longer, "--set", "train.horizon=4")
+    assert "`python -m pipeline branch --from demo@0 --run NAME --epochs 4 --set train.horizon=4`" in anew
     assert cli(finished_copy.root, *command.replace("NAME", "longer").split()).status == 0
     assert params_of(finished_copy.root, "longer").train.horizon == 4
 
