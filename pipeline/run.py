@@ -64,7 +64,8 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
             refuse_recomputing(root, params, of_run(root, params), yes=request.yes)
         if ended := end_earlier(root, params):
             report.say(ended)
-        write_run(root, params, ahead=False)
+        if dropped := write_run(root, params, ahead=False).removed:
+            report.say(f"run {params.run}: {plural(len(dropped), 'planned epoch')} beyond {params.epochs} dropped")
         nodes = [node for node in nodes_on_disk(root, params) if node.run and node.folder != "."]
         retention = Retention(root, params, engine.recorder)
         progress = report.progress(nodes, f"run {params.run}, stages", len(nodes), lambda _: 1)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 
 def _whole(value: Any) -> Any:
     # YAML reads 1e4 as a float.
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise PydanticCustomError("device", "input should be cpu, cuda or cuda:N")
+    return value
 
 
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -21,7 +29,7 @@ Side = Annotated[Int, Field(ge=1, le=2048)]
 """Pixels; the most is more than any network here is good for, and less than fills a machine."""
 
 Seed = Annotated[Int, Field(ge=0)]
-Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+Device = Annotated[Text, AfterValidator(_device)]
 Precision = Literal["float32", "bf16", "tf32"]
 Recipe = Literal["deepcluster", "deepcluster-v2"]
 

@@ -85,6 +85,11 @@ def test_a_value_out_of_its_range_is_refused_with_key_and_value(key, value):
     assert f"--set {key}=" in line
 
 
+def test_a_device_is_refused_in_words():
+    line = refused(lambda: resolved("device", "gpu"))
+    assert line == "params.yaml: device: input should be cpu, cuda or cuda:N, not 'gpu'; correct it with --set device=…"
+
+
 @pytest.mark.parametrize(
     ("key", "value", "expected"), [("train.batch", 64.0, 64), ("cluster.k", 1e2, 100), ("epochs", 3.0, 3)]
 )

@@ -52,6 +52,13 @@ def test_epochs_planned_and_never_begun_leave_the_plan_when_fewer_are_asked_for(
     assert [path.name for path in sorted(project.run_path("epochs").iterdir())] == ["0001"]
 
 
+def test_run_tells_of_planned_epochs_that_it_drops(finished_copy, cli):
+    assert cli(finished_copy.root, "plan", "--epochs", "4").status == 0
+    told = cli(finished_copy.root, "run", "--epochs", "2").out
+    assert "run demo: 2 planned epochs beyond 2 dropped\n" in told
+    assert "dropped" not in cli(finished_copy.root, "run").out
+
+
 def test_another_cluster_every_is_refused_where_a_dvc_yaml_is_missing_too(finished_copy):
     finished_copy.run_path("epochs/0002/dvc.yaml").unlink()
     finished_copy.edit({"cluster": {"every": 2}})
