@@ -6,10 +6,12 @@ writes  figures/curves.png     NMI and AMI to labels, NMI between epochs, loss, 
 """
 
 import io
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,7 +26,7 @@ from stages.runtime.runner import run_stage
 
 matplotlib.use("Agg")
 
-REVISION = 3
+REVISION = 4
 
 ROWS = 12
 """Clusters on the sheet, at most."""
@@ -34,6 +36,19 @@ AGREEMENT = {
     "ami_labels": "AMI, clusters and labels",
     "nmi_previous": "NMI, clusters at t-1 and t",
 }
+
+LEGEND: dict[str, Any] = {
+    "loc": "lower left",
+    "bbox_to_anchor": (-0.16, 1),
+    "ncols": 2,
+    "frameon": False,
+    "fontsize": "small",
+    "borderpad": 0,
+    "columnspacing": 0.8,
+    "handlelength": 1.4,
+    "handletextpad": 0.4,
+}
+"""Above a panel, where no line is."""
 
 
 def figures(job: Job[NoKeys]) -> None:
@@ -53,42 +68,52 @@ def figures(job: Job[NoKeys]) -> None:
 
 
 def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
-    """What was measured by epoch, as a figure of three panels."""
+    """What was measured by epoch, in three panels; final/ stands apart, since it may make groups otherwise."""
     import matplotlib.pyplot as plt
 
     figure, (agreement, loss, reassigned) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    epoch = history["epoch"]
     for column, label in AGREEMENT.items():
-        if history[column].notna().any():
-            agreement.plot(epoch, history[column], marker=".", label=label)
+        _draw(agreement, history, column, label=label)
     # The same in all rows: what the groups must be better than.
     pixels = history["pixels_ami"].dropna()
     if len(pixels):
         agreement.axhline(pixels.iloc[-1], ls="--", color="tab:orange", label="AMI, k-means on pixels")
-    agreement.set(
-        xlabel="epoch",
-        ylabel="agreement of clusterings",
-        ylim=(min(0, history[list(AGREEMENT)].min().min() - 0.01), None),
-    )
+    least = min(0, history[list(AGREEMENT)].min().min() - 0.01)
+    agreement.set(ylabel="agreement of clusterings", ylim=(least, None))
     if history["loss"].notna().any():
-        loss.plot(epoch, history["loss"], marker=".", color="tab:red", label="loss")
+        _draw(loss, history, "loss", color="tab:red", label="loss")
         # Constant and equal for all pseudo-labels, the network has learnt nothing yet: cross entropy ln k.
         labels = history["labels"].dropna()
         if len(labels):
-            loss.axhline(np.log(float(labels.iloc[-1])), ls="--", color="tab:gray", label="chance: ln k")
-    loss.set(xlabel="epoch", ylabel="loss on the pseudo-labels")
-    if history["reassigned"].notna().any():
-        reassigned.plot(epoch, history["reassigned"], marker=".", color="tab:purple")
-    reassigned.set(xlabel="epoch", ylabel="share of images reassigned", ylim=(0, 1.02))
+            chance = np.log(float(labels.iloc[-1]))
+            loss.axhline(chance, ls="--", color="tab:gray", label="chance: ln k")
+            # What differs by a thousandth of it must not look like a fall.
+            loss.set_ylim(min(loss.get_ylim()[0], 0.9 * chance), None)
+    loss.set(ylabel="loss on the pseudo-labels")
+    _draw(reassigned, history, "reassigned", color="tab:purple")
+    reassigned.set(ylabel="share of images reassigned", ylim=(0, 1.02))
     figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr, call-arg]
+    first, last = int(history["epoch"].iloc[0]), int(history["epoch"].iloc[-1])
+    # The last row is of final/, beside the epochs.
+    near = max(1, (last - first) // 8)
+    ticks = [tick for tick in MaxNLocator(6, integer=True).tick_values(first, last) if first <= tick <= last - near]
     for axes in (agreement, loss, reassigned):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlim(epoch.min() - 0.5, epoch.max() + 0.5)
+        axes.set(xlabel="epoch", xlim=(first - 0.5, last + 0.5))
+        axes.set_xticks([*ticks, last], [*(f"{tick:.0f}" for tick in ticks), "final"])
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best", frameon=False)
+            axes.legend(**LEGEND)
     return figure
+
+
+def _draw(axes: "matplotlib.axes.Axes", history: pd.DataFrame, column: str, **how: Any) -> None:
+    """A measure by epoch, where there is any of it: a line of the epochs, a diamond for final/."""
+    values = history[column]
+    if not values.notna().any():
+        return
+    (line,) = axes.plot(history["epoch"].iloc[:-1], values.iloc[:-1], marker=".", **how)
+    axes.plot(history["epoch"].iloc[-1:], values.iloc[-1:], marker="D", ms=4, color=line.get_color(), label="_final")
 
 
 def clusters(images: PackedImages, assignments: pd.DataFrame) -> NDArray[np.uint8]:

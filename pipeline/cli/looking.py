@@ -40,11 +40,11 @@ def show(
         else:
             shown = cluster_of(here, when, cluster)
             table, count = pictures_table(members(here, when, cluster, most or 120)), int(shown["size"].iloc[0])
-        if table.row_count < count:
-            table.caption, table.caption_justify = f"{count - table.row_count} more: --most {count}", "left"
         if save is not None:
             save_sheet(here, when, shown, save, most or 120 if cluster is not None else None)
         print_table(table)
+        if table.row_count < count:
+            typer.echo(f"{count - table.row_count} more: --most {count}", err=True)
 
 
 @app.command()

@@ -85,8 +85,8 @@ def test_what_the_readme_shows_of_commands_is_what_they_print(demo: Any) -> None
         for command, expected in re.findall(r"^\$ python -m pipeline (.*)\n((?:(?!\$ ).*\n)*)", code, re.M):
             ended = demo.pipeline(*shlex.split(command), timeout=600)
             assert ended.returncode == 0, ended.stderr
-            shown, printed = masked(expected), masked(ended.stdout)
-            assert len(shown) == len(printed) or ["..."] in shown, ended.stdout
+            shown, printed = masked(expected), masked(ended.stdout + ended.stderr)
+            assert len(shown) == len(printed) or ["..."] in shown, ended.stdout + ended.stderr
             for line, found in zip(shown, printed, strict=False):
                 if line == ["..."]:
                     break

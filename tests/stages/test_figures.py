@@ -27,10 +27,21 @@ def final(finished) -> tuple[PackedImages, pd.DataFrame]:
 
 
 def drawn(history: pd.DataFrame) -> list[dict[str, np.ndarray]]:
-    """The lines of each panel by their names."""
+    """The lines of each panel by their names, each with the point of final/ that stands beside it."""
     figure = curves(history)
     figure.canvas.draw()
-    found = [{line.get_label(): line.get_ydata() for line in axes.get_lines()} for axes in figure.axes]
+    found = []
+    for axes in figure.axes:
+        lines: dict[str, np.ndarray] = {}
+        for line in axes.get_lines():
+            if line.get_label() == "_final":
+                name = list(lines)[-1]
+                assert list(line.get_xdata()) == [history["epoch"].iloc[-1]]
+                lines[name] = np.append(lines[name], line.get_ydata())
+            else:
+                lines[line.get_label()] = line.get_ydata()
+        found.append(lines)
+    assert all([label.get_text() for label in axes.get_xticklabels()][-1] == "final" for axes in figure.axes)
     plt.close(figure)
     return found
 
@@ -48,6 +59,14 @@ def test_curves_show_agreement_loss_beside_chance_and_the_reassigned_share(finis
     assert np.array_equal(loss["loss"], history["loss"], equal_nan=True)
     assert loss["chance: ln k"][:2] == pytest.approx([math.log(count) for count in history["labels"][:2]])
     assert [list(values) for values in reassigned.values()] == [pytest.approx(list(history["reassigned"]), nan_ok=True)]
+
+
+def test_a_loss_that_hardly_falls_does_not_fill_its_panel(finished):
+    history = history_of(finished)
+    figure = curves(history.assign(loss=[2.3, 2.299, np.nan], labels=[10, 10, np.nan]))
+    low, high = figure.axes[1].get_ylim()
+    plt.close(figure)
+    assert low <= 0.9 * math.log(10) and high >= math.log(10)
 
 
 def test_curves_of_a_run_without_labels_or_training_hold_what_there_is(finished):
