@@ -5,7 +5,8 @@ run of the pipeline for each seed, in a copy of the project that stays in `--wor
 A row is measured by the linear probe of its layers, on test/, and by its groups against the classes of train/. With
 `--whole` the rows are those of `WHOLE`, as long as params.yaml has them. What was measured is in docs/study.csv
 (length, variant, seed, epoch, measure, value, machine), its tables in docs/results.md. Runs that `--work` does not hold
-keep their lines there: the hours of a study may be of several days and machines.
+keep their lines there: the hours of a study may be of several days and machines. Where a row has changed since, delete
+its lines.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from learn import ROOT, SEEDS, project
 from report import processor, write
@@ -163,7 +165,9 @@ def with_others(frame: pd.DataFrame, table: Path) -> pd.DataFrame:
     if table.exists():
         old = pd.read_csv(table, dtype={"epoch": str})
         again = pd.MultiIndex.from_frame(old[run]).isin(pd.MultiIndex.from_frame(frame[run]))
-        frame = pd.concat([old[~again], frame])
+        # A run that was there already was measured where its lines say.
+        before = frame.drop(columns="machine").merge(old, how="left")["machine"].to_numpy()
+        frame = pd.concat([old[~again], frame.assign(machine=np.where(pd.isna(before), frame["machine"], before))])
     place = {name: i for i, name in enumerate([*LENGTHS, *VARIANTS])}
     return (
         frame[frame["variant"].isin(VARIANTS)]

@@ -139,13 +139,10 @@ def _enter(settings: Settings, root: Path, request: Request) -> New | None:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
-    if schedule := _schedule(settings, request.run):
-        horizon, epochs = schedule
-        if new is None:
-            refuse_past_schedule(root, request.run, horizon, epochs)
-        elif _set(request, "train.horizon") is None:
-            # That of a new run ends with its last epoch, however many were asked for.
-            settings.put(f"runs.{request.run}.train.horizon", max(1, epochs))
+    if new is None:
+        refuse_past_schedule(root, request.run, request.epochs or 0, request.sets, yes=request.yes)
+    elif _set(request, "train.horizon") is None:
+        _end_schedule(settings, request.run)
     settings.add_evaluations(request.run, request.evaluations)
     return new
 
@@ -211,15 +208,13 @@ def _without_pictures(settings: Settings, root: Path, request: Request) -> New:
     return New(start=begun)
 
 
-def _schedule(settings: Settings, run: str) -> tuple[int, int] | None:
-    """The epochs of a run's cosine schedule, and of the run; None where it has none, or what is about to be refused."""
-    own = settings.content["runs"][run]
-    values = merge(settings.content, own if isinstance(own, Mapping) else {})
-    train, epochs = values.get("train"), values.get("epochs")
-    if not isinstance(train, Mapping) or train.get("schedule") != "cosine":
-        return None
-    horizon = train.get("horizon")
-    return (horizon, epochs) if isinstance(horizon, int) and isinstance(epochs, int) else None
+def _end_schedule(settings: Settings, run: str) -> None:
+    """Lets a cosine schedule of a new run end with its last epoch, however many were asked for."""
+    own = merge(settings.content, settings.content["runs"][run])
+    train, epochs = own.get("train"), own.get("epochs")
+    # Anything else is about to be refused.
+    if isinstance(train, Mapping) and train.get("schedule") == "cosine" and isinstance(epochs, int):
+        settings.put(f"runs.{run}.train.horizon", max(1, epochs))
 
 
 def _start(root: Path, request: Request, pictures: str) -> Start | None:
@@ -246,8 +241,8 @@ def _to_compute(states: list[NodeStatus], params: RunParams, pictures: int) -> s
     if params.dataset is None:
         return "a network without pictures of its own, to be evaluated"
     unfinished = {s.node.epoch for s in states if s.state != "done" and s.node.in_epoch}
-    left = len(unfinished & set(own_epochs(params)))
-    epochs = plural(params.epochs, "epoch")
-    if params.epochs and not left:
-        return f"{plural(pictures, 'picture')}, {epochs} computed"
-    return f"{plural(pictures, 'picture')}, {left} of {epochs} to compute"
+    own = set(own_epochs(params))
+    left = len(unfinished & own)
+    if own and not left:
+        return f"{plural(pictures, 'picture')}, {plural(len(own), 'epoch')} computed"
+    return f"{plural(pictures, 'picture')}, {left} of {plural(params.epochs, 'epoch')} to compute"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from pathlib import Path
 
 from pipeline.drift import Source, since_packed
@@ -10,7 +11,7 @@ from pipeline.recording.inspector import NodeStatus
 from stages.artifacts.guards import reason
 from stages.artifacts.records import recorded_stages
 from stages.artifacts.run_params import load_run_params
-from stages.dag.epochs import epochs_with, spans
+from stages.dag.epochs import epochs_with, epochs_with_checkpoint, spans
 from stages.dag.folders import dataset_folder, epoch_folder, run_folder
 from stages.dag.names import CHECKPOINT, METRICS, TIMINGS
 from stages.dag.nodes import PRUNED
@@ -50,18 +51,29 @@ def recorded_hours(root: Path, run: str, epochs: list[int]) -> float:
     return sum(seconds for (epoch, _), seconds in last.items() if epoch in wanted) / 3600
 
 
-def refuse_past_schedule(root: Path, run: str, horizon: int, epochs: int) -> None:
+def refuse_past_schedule(root: Path, run: str, epochs: int, sets: list[str], *, yes: bool) -> None:
     """Stops before a run becomes longer than the schedule of step sizes that its recorded epochs followed.
 
-    A longer one has other step sizes from the first epoch on: no recorded epoch would stay.
+    A longer one has other step sizes from the first epoch on, so no recorded epoch would stay.
+
+    Args:
+        epochs: that are asked for.
+        sets: what is asked for by `--set`.
     """
-    recorded = epochs_with(root / run_folder(run), METRICS)
-    if recorded and epochs > horizon:
-        raise Refusal(
-            f"run {run} has {plural(len(recorded), 'epoch')} of a schedule whose step size is 0 after epoch {horizon}: "
-            f"to go on to epoch {epochs}, `python -m pipeline branch --from {run}@{recorded[-1]} --run NAME "
-            f"--epochs {epochs} --set train.horizon={epochs}`"
-        )
+    folder = root / run_folder(run)
+    recorded, checkpoints = _params_of(folder), epochs_with_checkpoint(folder)
+    if recorded is None or not checkpoints or checkpoints[-1] <= recorded.start:
+        return
+    horizon = recorded.train.horizon
+    other = any(each.strip().startswith(("train.horizon", "train.schedule")) for each in sets)
+    if yes or other or horizon is None or horizon >= epochs:
+        return
+    others = "".join(f" --set {shlex.quote(each)}" for each in sets)
+    raise Refusal(
+        f"run {run}: its step size falls to 0 by epoch {horizon}: to go on to epoch {epochs}, `python -m pipeline "
+        f"branch --from {run}@{checkpoints[-1]} --run NAME --epochs {epochs} --set train.horizon={epochs}{others}`; "
+        f"or `--set train.horizon={epochs} --yes` computes all again"
+    )
 
 
 def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> None:

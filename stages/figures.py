@@ -71,6 +71,10 @@ def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
     """What was measured by epoch, in three panels; final/ stands apart, since it may make groups otherwise."""
     import matplotlib.pyplot as plt
 
+    first, last = int(history["epoch"].iloc[0]), int(history["epoch"].iloc[-1])
+    # The last row is of final/: beside the epochs, however many there are.
+    end = last + (last - first) // 25
+    history = history.assign(epoch=[*history["epoch"].iloc[:-1], end])
     figure, (agreement, loss, reassigned) = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
     for column, label in AGREEMENT.items():
         _draw(agreement, history, column, label=label)
@@ -93,15 +97,13 @@ def curves(history: pd.DataFrame) -> "matplotlib.figure.Figure":
     _draw(reassigned, history, "reassigned", color="tab:purple")
     reassigned.set(ylabel="share of images reassigned", ylim=(0, 1.02))
     figure.get_layout_engine().set(w_pad=0.15)  # type: ignore[union-attr, call-arg]
-    first, last = int(history["epoch"].iloc[0]), int(history["epoch"].iloc[-1])
-    # The last row is of final/, beside the epochs.
     near = max(1, (last - first) // 8)
-    ticks = [tick for tick in MaxNLocator(6, integer=True).tick_values(first, last) if first <= tick <= last - near]
+    ticks = [tick for tick in MaxNLocator(6, integer=True).tick_values(first, last) if first <= tick <= end - near]
     for axes in (agreement, loss, reassigned):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
-        axes.set(xlabel="epoch", xlim=(first - 0.5, last + 0.5))
-        axes.set_xticks([*ticks, last], [*(f"{tick:.0f}" for tick in ticks), "final"])
+        axes.set(xlabel="epoch", xlim=(first - 0.5, end + 0.5))
+        axes.set_xticks([*ticks, end], [*(f"{tick:.0f}" for tick in ticks), "final"])
         if axes.get_legend_handles_labels()[0]:
             axes.legend(**LEGEND)
     return figure

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.options import RunName, Save, WholeEpoch
 from pipeline.cli.terminal import chosen, epoch_of, escape, opened, print_table, reporter, root
 from stages.errors import Refusal
+from stages.words import plural
 
 app = typer.Typer()
 
@@ -37,14 +38,16 @@ def show(
         if cluster is None:
             every = here.clusters(when)
             shown, table, count = every.head(most or 20), clusters_table(here, when, most or 20), len(every)
+            what = "cluster"
         else:
             shown = cluster_of(here, when, cluster)
             table, count = pictures_table(members(here, when, cluster, most or 120)), int(shown["size"].iloc[0])
+            what = "picture"
         if save is not None:
             save_sheet(here, when, shown, save, most or 120 if cluster is not None else None)
         print_table(table)
         if table.row_count < count:
-            typer.echo(f"{count - table.row_count} more: --most {count}", err=True)
+            typer.echo(f"{plural(count - table.row_count, f'more {what}')}: --most {count}", err=True)
 
 
 @app.command()

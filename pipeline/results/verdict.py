@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from stages.dag.epochs import own_epochs
 from stages.parameters.run import RunParams
 
 STANDSTILL = 0.97
@@ -51,7 +50,7 @@ def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
                 beside.append(f"{words} " + ", ".join("-" if value is None else f"{value:.3f}" for value in values))
         parts.append(f"to labels {groups}" + (f" ({'; '.join(beside)})" if beside else ""))
         first, last = summary["untrained_ami"], summary["last_ami"]
-        if not alike and first is not None and last is not None and len(own_epochs(params)) > 1:
+        if not alike and first is not None and last is not None and params.epochs > params.cluster.every:
             parts.append(f"AMI of the clusters that it trained on {first:.3f} at first, {last:.3f} at last")
     return "; ".join(parts)
 

@@ -30,7 +30,7 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
     if entry is None:
         return f"{what} by half: `python -m pipeline prune --run {run}` goes on with it"
     if (difference := changed_key(entry, values)) is not None:
-        return f"{what} and {_made_with(root, run, *difference)}"
+        return f"{what} and {_made_with(root, run, values, *difference)}"
     for item in (*entry.get("outs", []), *entry.get("deps", [])):
         path = (folder / item["path"]).resolve()
         name = os.path.relpath(path, root)
@@ -66,14 +66,14 @@ def changed_key(entry: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[st
     return None
 
 
-def _made_with(root: Path, run: str, key: str, before: Any, now: Any) -> str:
+def _made_with(root: Path, run: str, values: Mapping[str, Any], key: str, before: Any, now: Any) -> str:
     """The words for a changed key or revision, and the ways out."""
     if key.startswith("revision."):
         stage = key.removeprefix("revision.")
         made = f"was made by revision {before} of stages/{stage}.py, not {now}: go back to that code"
         return made + _or_branch(root, run)
     made = f"was made with {key} {_text(before)}, not {_text(now)}: restore it in params.yaml"
-    return made + _or_branch(root, run, f" --set {key}={_text(now)}")
+    return made + _or_branch(root, run, f" --set {key}={_text(now)}", values["epochs"])
 
 
 def _text(value: Any) -> str:
@@ -83,11 +83,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _or_branch(root: Path, run: str, sets: str = "") -> str:
-    """The advice to branch from the last epoch with a checkpoint; "" where there is none."""
+def _or_branch(root: Path, run: str, sets: str = "", last: int = 0) -> str:
+    """The advice to branch from the last epoch with a checkpoint, up to epoch `last`; "" where there is none."""
     epochs = epochs_with_checkpoint(root / run_folder(run))
     if not epochs:
         return ""
-    return f", or go on in a new run: `python -m pipeline branch --from {run}@{epochs[-1]} --run NAME{sets}`" + (
-        f" (epochs with a checkpoint: {spans(epochs)})"
-    )
+    further = f" --epochs {last}" if last > epochs[-1] else ""
+    command = f"python -m pipeline branch --from {run}@{epochs[-1]} --run NAME{further}{sets}"
+    return f", or go on in a new run: `{command}` (epochs with a checkpoint: {spans(epochs)})"

@@ -5,6 +5,7 @@ from pipeline_helpers import params_of
 
 from pipeline import pace
 from pipeline.pace import further, with_forecast
+from pipeline.preparing import Request, prepare
 from pipeline.recording.inspector import nodes_on_disk
 
 
@@ -63,11 +64,18 @@ def test_a_cosine_schedule_goes_on_in_a_branch(finished_copy, cli):
     line = further(finished_copy.root, params_of(finished_copy.root))
     command = line.partition("`python -m pipeline ")[2].rstrip("`")
     assert command == "branch --from demo@2 --run NAME --epochs 4 --set train.horizon=4"
-    # A longer run of the same name is led there, and with another schedule from the first epoch on to a run of its own.
+    # `run`, asked for more epochs, leads there with all else that was asked for.
     longer = ["run", "--epochs", "4"]
     assert f"`python -m pipeline {command}`" in cli.refused(finished_copy.root, *longer)
+    assert f"`python -m pipeline {command} --set train.lr=0.3`" in cli.refused(
+        finished_copy.root, *longer, "--set", "train.lr=0.3"
+    )
+    # With another schedule from the first epoch on, a run of its own goes on from there.
     anew = cli.refused(finished_copy.root, *longer, "--set", "train.horizon=4")
     assert "`python -m pipeline branch --from demo@0 --run NAME --epochs 4 --set train.horizon=4`" in anew
+    assert prepare(finished_copy.root, Request("demo", epochs=4, sets=["train.horizon=4"], yes=True))
+    # A schedule that no epoch followed yet is another matter.
+    assert "ends before epoch 2" in cli.refused(finished_copy.root, "run", "--set", "train.horizon=1")
     assert cli(finished_copy.root, *command.replace("NAME", "longer").split()).status == 0
     assert params_of(finished_copy.root, "longer").train.horizon == 4
 
@@ -78,3 +86,8 @@ def test_nothing_is_told_of_an_untrained_network_or_one_from_elsewhere(finished_
     if epochs:
         finished_copy.run_path("timings.csv").unlink()
     assert further(finished_copy.root, params) is None
+
+
+def test_a_schedule_that_no_recorded_epoch_followed_leads_to_no_branch(finished_copy, cli):
+    line = cli.refused(finished_copy.root, "run", "--epochs", "9", "--set", "train.schedule=cosine")
+    assert "train.horizon: a cosine schedule over 8 epochs ends before epoch 9" in line and "branch" not in line

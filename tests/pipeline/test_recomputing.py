@@ -68,6 +68,9 @@ def test_more_epochs_are_not_asked_about(finished_copy):
     prepared = prepare(finished_copy.root, Request("demo", epochs=5))
     assert epochs_to_recompute(prepared.states) == []
     assert any("3 of 5 epochs to compute" in line for line in prepared.lines)
+    assert any(
+        "170 pictures, 2 epochs computed;" in line for line in prepare(finished_copy.root, Request("demo")).lines
+    )
 
 
 @pytest.mark.parametrize("change", ["datasets.demo.labels=false", "datasets.demo.size=80", "datasets.demo.chunk_mib=2"])

@@ -8,6 +8,7 @@ from PIL import Image
 from pipeline_helpers import unlink
 
 from pipeline import open_run
+from stages.words import plural
 
 
 @pytest.mark.parametrize("epoch", ["1", "final"])
@@ -26,14 +27,14 @@ def test_one_clusters_pictures_are_listed_most_typical_first_and_drawn(cli, fini
         assert picture.format == "PNG" and picture.height >= 68 * (len(members) // 12)
     fewer = cli(finished.root, "show", "--epoch", epoch, "--cluster", str(cluster), "--most", "2")
     assert len(fewer.out.splitlines()) == 3
-    assert fewer.err == f"{len(members) - 2} more: --most {len(members)}\n"
+    assert fewer.err == f"{plural(len(members) - 2, 'more picture')}: --most {len(members)}\n"
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
 def test_all_clusters_are_drawn_in_the_format_of_the_ending(cli, finished, tmp_path, ending):
     sheet = tmp_path / f"sheet.{ending}"
     ended = cli(finished.root, "show", "--most", "3", "--save", sheet)
-    assert (ended.status, ended.err) == (0, "7 more: --most 10\n")
+    assert (ended.status, ended.err) == (0, "7 more clusters: --most 10\n")
     with Image.open(sheet) as picture:
         assert picture.format == {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[ending]
         assert picture.height == 3 * 68 + 4

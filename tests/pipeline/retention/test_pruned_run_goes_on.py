@@ -71,6 +71,8 @@ def test_a_changed_parameter_stops_a_run_before_any_work_and_names_branch(pruned
     told = cli.refused(pruned_copy.root, "run", "--set", "train.lr=0.3", "--yes")
     assert "epoch 1 of run demo is pruned and was made with train.lr 0.02, not 0.3" in told
     assert "branch --from demo@6 --run NAME --set train.lr=0.3" in told and "0, 4 to 6" in told
+    longer = cli.refused(pruned_copy.root, "run", "--epochs", "9", "--set", "train.lr=0.3")
+    assert "branch --from demo@6 --run NAME --epochs 9 --set train.lr=0.3" in longer
     assert everything(pruned_copy) == before
     for change in ("cluster.k=5", "seed=1", "model.sobel=false"):
         key = change.split("=")[0]
