@@ -21,7 +21,7 @@ def plan(root: Path, request: Request, report: Reporter) -> Planned:
     Raises:
         Refusal: the request is not valid, or another process writes the run; no file is changed then.
     """
-    prepared = prepare(root, request)
+    prepared = prepare(root, request, elsewhere=True)
     for line in prepared.lines:
         report.say(line)
     with only_writer(root / run_folder(request.run), f"run {request.run}"):

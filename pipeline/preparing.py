@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.drift import Source, adopted_path, drift, image_count, same_source
 from pipeline.evaluation_data import with_data
-from pipeline.machine import folders_of, refuse_links, refuse_read_only
+from pipeline.machine import folders_of, refuse_device, refuse_links, refuse_read_only
 from pipeline.presets import Looked, describe, fit_values, look, run_values
 from pipeline.recomputing import refuse_past_schedule, refuse_pruned, refuse_recomputing, refuse_repacking
 from pipeline.recording.inspector import NodeStatus, of_run
@@ -73,8 +73,11 @@ class Prepared:
     lines: list[str]
 
 
-def prepare(root: Path, request: Request) -> Prepared:
+def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepared:
     """Resolves and checks a run in memory.
+
+    Args:
+        elsewhere: it is not this machine that is going to compute it.
 
     Raises:
         Refusal: anything that would fail later, before a file is touched.
@@ -82,6 +85,7 @@ def prepare(root: Path, request: Request) -> Prepared:
     settings = Settings(root)
     new = _enter(settings, root, request)
     params, absent = with_data(root, settings.resolve(request.run))
+    device = None if elsewhere else refuse_device(params)
     refuse_links(root, params)
     refuse_read_only(root, folders_of(params), params=settings.changed)
     source = Source(root, params.dataset) if params.dataset else None
@@ -109,6 +113,7 @@ def prepare(root: Path, request: Request) -> Prepared:
         f"run {params.run}: {_to_compute(states, params, count)}; needs about {size(needed.needed * 1e9)}, "
         f"{size(needed.free * 1e9)} are free"
         + (f"; {describe_policy(params.retain)}" if params.retain.last is not None else ""),
+        device,
         drift(source) if source else None,
         *(f"evaluation {name} is left out: {why}" for name, why in absent.items()),
     ]

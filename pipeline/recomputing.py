@@ -71,8 +71,7 @@ def refuse_past_schedule(root: Path, run: str, epochs: int, sets: list[str], *, 
     others = "".join(f" --set {shlex.quote(each)}" for each in sets)
     raise Refusal(
         f"run {run}: its step size falls to 0 by epoch {horizon}: to go on to epoch {epochs}, `python -m pipeline "
-        f"branch --from {run}@{checkpoints[-1]} --run NAME --epochs {epochs} --set train.horizon={epochs}{others}`; "
-        f"or `--set train.horizon={epochs} --yes` computes all again"
+        f"branch --from {run}@{checkpoints[-1]} --run NAME --epochs {epochs} --set train.horizon={epochs}{others}`"
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.drift import refuse_equal
 from pipeline.ending import end_earlier
 from pipeline.evaluation_data import refuse_unfit
-from pipeline.machine import other_threads, refuse_device
+from pipeline.machine import other_threads
 from pipeline.pace import further, with_forecast
 from pipeline.preparing import Request, baseline_of, prepare
 from pipeline.recomputing import refuse_recomputing
@@ -41,7 +41,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
 
     prepared = prepare(root, request)
     params = prepared.params
-    lines = [*prepared.lines, other_threads(root, params), refuse_device(params)]
+    lines = [*prepared.lines, other_threads(root, params)]
     started = time.monotonic()
     data = data_nodes(params)
     with Engine(root, params.run, report) as engine:

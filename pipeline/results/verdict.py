@@ -35,8 +35,14 @@ def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
     if summary["loss"] is not None:
         # By a cosine to centroids, guessing is not where a loss begins.
         labels = summary["labels"] if params.recipe == "deepcluster" else None
-        chance = "" if labels is None else f" of ln {labels} = {math.log(labels):.3f}"
-        parts.append(f"loss {summary['loss']:.3f}{chance}")
+        told, least = f"loss {summary['loss']:.3f}", summary["loss_to_chance"]
+        if labels is not None:
+            chance = math.log(labels)
+            told += f" of ln {labels} = {chance:.3f}"
+            # At the end it may rise, with a step size that falls to 0.
+            if least is not None and least < summary["loss"] / chance - 0.01:
+                told += f" (at best {least:.0%} of that)"
+        parts.append(told)
     measured = {word: names for word, names in MEASURES.items() if summary[names[0]] is not None}
     if measured:
         groups = ", ".join(f"{word} {summary[own]:.3f}" for word, (own, _) in measured.items())

@@ -28,6 +28,14 @@ def test_a_device_that_is_not_there_is_refused():
         refuse_device(resolve_run(content, "demo"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_is_told_before_recorded_epochs_are_asked_about(finished_copy, cli):
+    line = cli.refused(finished_copy.root, "run", "--set", "device=cuda")
+    assert line.startswith("device: cuda: ") and "--yes" not in line
+    # What another machine is going to compute can be planned.
+    assert cli(finished_copy.root, "plan", "--set", "device=cuda", "--yes").status == 0
+
+
 def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):
     finished_copy.edit({"threads": 1})
     told = finished_copy.run()
