@@ -53,7 +53,7 @@ def resnet18(tmp_path_factory) -> Path:
 
 
 def begun(project: Any, weights: Path | str, **options: Any) -> Prepared:
-    return prepare(project.root, Request("mine", weights=str(weights), **options))
+    return prepare(project.root, Request("mine", weights=str(weights), **options), elsewhere=True)
 
 
 def sha256(path: Path) -> str:

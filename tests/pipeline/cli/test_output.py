@@ -29,7 +29,7 @@ def test_nmi_of_two_epochs_is_one_number(cli, finished):
 
 def test_show_prints_sizes_purity_and_the_closest_pictures(cli, finished):
     ended = cli(finished.root, "show", "--epoch", "2", "--most", "4")
-    assert (ended.status, ended.err) == (0, "")
+    assert (ended.status, ended.err) == (0, "6 more clusters: --most 10\n")
     header, *rows = ended.out.splitlines()
     assert header.split() == ["cluster", "size", "label", "purity", "closest", "pictures"]
     run = open_run("demo", finished.root)
