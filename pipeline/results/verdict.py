@@ -40,7 +40,7 @@ def _numbers(summary: Mapping[str, Any], params: RunParams) -> str:
             chance = math.log(labels)
             told += f" of ln {labels} = {chance:.3f}"
             # At the end it may rise, with a step size that falls to 0.
-            if least is not None and least < summary["loss"] / chance - 0.01:
+            if least is not None and summary["loss"] > (least + 0.01) * chance:
                 told += f" (at best {least:.0%} of that)"
         parts.append(told)
     measured = {word: names for word, names in MEASURES.items() if summary[names[0]] is not None}

@@ -124,6 +124,10 @@ def test_advice_is_such_that_the_run_can_take_it():
 
 def test_one_label_is_no_standstill():
     assert len(verdict(UNLABELLED | {"loss": 0.0, "loss_to_chance": None, "labels": 1}, params())) == 1
+    # Nor is it the end of a run whose earlier epochs had more.
+    assert verdict(UNLABELLED | {"loss": 0.0, "loss_to_chance": 0.5, "labels": 1}, params()) == [
+        "loss 0.000 of ln 1 = 0.000"
+    ]
 
 
 def test_a_collapse_is_named_first_and_asks_for_a_lower_rate():
