@@ -85,7 +85,6 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     settings = Settings(root)
     new = _enter(settings, root, request)
     params, absent = with_data(root, settings.resolve(request.run))
-    device = None if elsewhere else refuse_device(params)
     refuse_links(root, params)
     refuse_read_only(root, folders_of(params), params=settings.changed)
     source = Source(root, params.dataset) if params.dataset else None
@@ -96,6 +95,8 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
         count = image_count(source)
         check_counts(params, count)
     refuse_other_plan(root, params)
+    # It imports torch, which what is refused above need not wait for.
+    device = None if elsewhere else refuse_device(params)
     states = of_run(root, params, settings.content)
     refuse_pruned(root, params, states)
     stale = {status.node.folder for status in states if status.node.stage == "pack" and status.state == "stale"}
@@ -144,9 +145,9 @@ def _enter(settings: Settings, root: Path, request: Request) -> New | None:
         settings.set_text(request.run, assignment)
     if request.epochs is not None:
         settings.put(f"runs.{request.run}.epochs", request.epochs)
-    if new is None:
-        refuse_past_schedule(root, request.run, request.epochs or 0, request.sets, yes=request.yes)
-    elif _set(request, "train.horizon") is None:
+        if new is None:
+            refuse_past_schedule(root, request.run, request.epochs, request.sets, yes=request.yes)
+    if new is not None and _set(request, "train.horizon") is None:
         _end_schedule(settings, request.run)
     settings.add_evaluations(request.run, request.evaluations)
     return new
