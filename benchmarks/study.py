@@ -252,6 +252,8 @@ def study(root: Path, length: str, seeds: Sequence[int], variants: Sequence[str]
     """Makes the runs of a table that are not there, and writes it after each, so that hours need not be waited for."""
     rows = [Row(length, variant, seed) for seed, variant in product(seeds, variants)]
     enter(root, rows)
+    # What is there already is looked at before hours of training.
+    all_measured(root)
     for row in rows:
         with Reporter() as report:
             run(root, Request(row.name), report)

@@ -21,7 +21,7 @@ from pipeline.starting import Start, refuse_other_start, refuse_weights, start
 from stages.dag.data import datasets
 from stages.dag.epochs import own_epochs
 from stages.dag.folders import dataset_folder
-from stages.dag.graph import BASELINE
+from stages.dag.graph import BASELINE, root_nodes
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES
 from stages.parameters.checks import check_counts
@@ -85,6 +85,7 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     settings = Settings(root)
     new = _enter(settings, root, request)
     params, absent = with_data(root, settings.resolve(request.run))
+    _refuse_without_baseline(settings, params)
     refuse_links(root, params)
     refuse_read_only(root, folders_of(params), params=settings.changed)
     source = Source(root, params.dataset) if params.dataset else None
@@ -110,6 +111,9 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
         describe(params, new.looked) if new is not None and new.looked is not None else None,
+        f"run {params.run} goes on as it was begun: --preset {request.preset} is for new runs"
+        if new is None and request.preset != "fit"
+        else None,
         new.start.told(params.run) if new is not None and new.start is not None else None,
         f"run {params.run}: {_to_compute(states, params, count)}; needs about {size(needed.needed * 1e9)}, "
         f"{size(needed.free * 1e9)} are free"
@@ -119,6 +123,15 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
         *(f"evaluation {name} is left out: {why}" for name, why in absent.items()),
     ]
     return Prepared(settings, params, states, [line for line in told if line])
+
+
+def _refuse_without_baseline(settings: Settings, params: RunParams) -> None:
+    """Stops before the demo is trained for tables that cannot be made."""
+    if root_nodes(params) and params.evaluations and BASELINE not in settings.runs():
+        raise Refusal(
+            f"run {params.run}: its tables have a row of run {BASELINE}, which params.yaml lacks: put "
+            f"`{BASELINE}: {{epochs: 0, dataset: null}}` under `runs`, or add --set evaluations=[]"
+        )
 
 
 def _enter(settings: Settings, root: Path, request: Request) -> New | None:

@@ -17,7 +17,7 @@ from stages.dag.names import CHECKPOINT, METRICS, TIMINGS
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.parameters.dataset import DatasetParams
-from stages.parameters.differences import as_values, changes
+from stages.parameters.differences import as_option, as_values, changes
 from stages.parameters.resolution import resolve_dataset
 from stages.parameters.run import RunParams
 from stages.words import duration, plural
@@ -198,4 +198,4 @@ def _as_options(root: Path, params: RunParams) -> str:
     if recorded is None:
         return ""
     epochs = f" --epochs {params.epochs}" if params.epochs != recorded.epochs else ""
-    return epochs + "".join(f" --set {key}={value}" for key, value in changes(recorded, params))
+    return epochs + "".join(as_option(key, value) for key, value in changes(recorded, params))

@@ -71,7 +71,7 @@ def run(root: Path, request: Request, report: Reporter) -> RunParams:
         progress = report.progress(nodes, f"run {params.run}, stages", len(nodes), lambda _: 1)
         # Run by force: DVC would take a damaged file of the recorded size and time for the recorded one.
         damaged = {status.node.id for status in prepared.states if status.damaged}
-        count += engine.execute(with_forecast(progress, params, report.say), params, damaged, retention)
+        count += engine.execute(with_forecast(progress, prepared.states, report.say), params, damaged, retention)
         # All is made: nothing is unfinished.
         write_run(root, params)
     if roots := root_nodes(params):
@@ -96,6 +96,8 @@ def _tables(root: Path, params: RunParams, nodes: list[Node], report: Reporter) 
     from pipeline.recording.engine import Engine
 
     if params.evaluations:
+        log = report.log
         run(root, baseline_of(params), report)
+        report.log = log
     with Engine(root, params.run, report) as engine:
         return engine.execute(nodes, params)

@@ -136,11 +136,11 @@ class Settings:
         new = _written(value)
         place = self.content
         for section in sections:
-            inner = place.get(section)
+            inner, own = place.get(section), dict(place.non_merged_items())
             if not isinstance(inner, Mapping):
                 place[_written(section)] = _written({})
-            elif getattr(getattr(inner, "anchor", None), "value", None) is not None:
-                # Other sections are this very object, by a YAML alias: they must keep their values.
+            elif section not in own or getattr(getattr(inner, "anchor", None), "value", None) is not None:
+                # Other sections are this very object, or hold it, by a YAML alias: they must keep their values.
                 place[section] = copy.deepcopy(inner)
                 place[section].yaml_set_anchor(None)
             place = place[section]

@@ -23,7 +23,7 @@ def cluster_of(run: Run, epoch: Epoch, cluster: int) -> pd.DataFrame:
     clusters = run.clusters(epoch)
     found = clusters[clusters["cluster"] == cluster]
     if found.empty:
-        k = len(run.centroids(epoch))
+        k = run.centroids(epoch).shape[-2]
         why = "is empty" if 0 <= cluster < k else f"is none of 0 to {k - 1}"
         raise Refusal(
             f"cluster {cluster} {why}: `python -m pipeline show --run {run.name} --epoch {epoch}` lists the largest"

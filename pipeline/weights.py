@@ -11,6 +11,7 @@ from pipeline.outputs import beside, refuse_output
 from pipeline.results.epoch_files import Epoch
 from pipeline.results.run import Run
 from stages.artifacts.weights import facts_of
+from stages.errors import Refusal
 from stages.method.foreign import TORCHVISION, for_torchvision
 
 ENDINGS = (".pth", ".pt", ".safetensors")
@@ -23,12 +24,14 @@ def write_torchvision(run: Run, out: Path, epoch: Epoch) -> str:
         epoch: a number, or "final" for the last.
 
     Raises:
-        Refusal: torchvision has no such network, or `out` cannot be written.
+        Refusal: torchvision has no such network, the run no such epoch, or `out` cannot be written.
     """
     refuse_output(out, ENDINGS)
     model = run.params.model
     # Before the checkpoint is read: whether there is such a network at all.
     for_torchvision(facts_of(model), {})
+    if epoch == "final" and run.params.dataset and (latest := run.latest()) != "final":
+        raise Refusal(f"run {run.name} is not finished: --epoch {latest} gives the weights of its last whole one")
     network = run.model(None if epoch == "final" else int(epoch))
     # Without the projection of DeepCluster-v2, as in model.safetensors.
     network.projection = None

@@ -13,7 +13,7 @@ from stages.dag.epochs import epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.graph import guard_keys
 from stages.dag.names import CHECKPOINT
-from stages.parameters.differences import unrecorded
+from stages.parameters.differences import as_option, as_text, unrecorded
 from stages.parameters.keys import default_of, has, lookup
 from stages.parameters.run import run_params_class
 
@@ -72,15 +72,8 @@ def _made_with(root: Path, run: str, values: Mapping[str, Any], key: str, before
         stage = key.removeprefix("revision.")
         made = f"was made by revision {before} of stages/{stage}.py, not {now}: go back to that code"
         return made + _or_branch(root, run)
-    made = f"was made with {key} {_text(before)}, not {_text(now)}: restore it in params.yaml"
-    return made + _or_branch(root, run, f" --set {key}={_text(now)}", values["epochs"])
-
-
-def _text(value: Any) -> str:
-    """A value as it is written in params.yaml."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
+    made = f"was made with {key} {as_text(before)}, not {as_text(now)}: restore it in params.yaml"
+    return made + _or_branch(root, run, as_option(key, now), values["epochs"])
 
 
 def _or_branch(root: Path, run: str, sets: str = "", last: int = 0) -> str:

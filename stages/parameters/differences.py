@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -23,8 +24,23 @@ def _changes(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iter
             continue
         if isinstance(value, dict):
             yield from _changes(f"{prefix}{key}.", before.get(key) or {}, value)
-        elif value is not None and before.get(key) != value:
+        # Null that is no default stands for a key without effect, which a user cannot give.
+        elif before.get(key) != value and (
+            value is not None or default_of(run_params_class(), f"{prefix}{key}") is None
+        ):
             yield f"{prefix}{key}", value
+
+
+def as_option(key: str, value: Any) -> str:
+    """The `--set` that gives a key its value, as a shell and YAML read it."""
+    return f" --set {shlex.quote(f'{key}={as_text(value)}')}"
+
+
+def as_text(value: Any) -> str:
+    """A value as it is written in params.yaml."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
 
 
 def as_values(params: RunParams) -> dict[str, Any]:

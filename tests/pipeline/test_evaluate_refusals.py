@@ -226,3 +226,17 @@ def test_pictures_without_classes_or_of_other_classes_are_refused(refused, proje
         line = cli.refused(project.root, "evaluate", "near")
         assert told in line and "datasets." in line
         assert not project.run_path("evaluations/near").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_the_demo_is_not_trained_for_tables_that_lack_their_baseline(refused, project, cli, command):
+    content = yaml.safe_load(project.path("params.yaml").read_text())
+    del content["runs"]["demo-random"]
+    project.path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    line = refused({}, command)
+    assert line.startswith(
+        "run demo: its tables have a row of run demo-random, which params.yaml lacks: put `demo-random"
+    )
+    # What it says mends it.
+    project.edit({"runs": yaml.safe_load(line.partition("`")[2].partition("`")[0])})
+    assert cli(project.root, "plan").status == 0

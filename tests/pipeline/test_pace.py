@@ -6,20 +6,24 @@ from pipeline_helpers import params_of
 from pipeline import pace
 from pipeline.pace import further, with_forecast
 from pipeline.preparing import Request, prepare
-from pipeline.recording.inspector import nodes_on_disk
+from pipeline.recording.inspector import NodeStatus, nodes_on_disk
 
 
-def passed(project, monkeypatch, seconds, epochs=4):
-    """What is said while the stages of a run pass, of which each takes so many seconds by a clock of its own."""
+def passed(project, monkeypatch, seconds, epochs=4, done=lambda node: False):
+    """What is said while the stages of a run pass, of which each takes so many seconds by a clock of its own.
+
+    Those that are `done` take no time.
+    """
     now = [0.0]
     monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
     params = params_of(project.root).model_copy(update={"epochs": epochs})
     nodes = [node for node in nodes_on_disk(project.root, params) if node.run]
+    states = [NodeStatus(node, "done" if done(node) else "missing") for node in nodes]
     lines = []
     seen = []
-    for node in with_forecast(nodes, params, lines.append):
+    for node in with_forecast(nodes, states, lines.append):
         seen.append(node)
-        now[0] += seconds(node)
+        now[0] += 0 if done(node) else seconds(node)
     assert seen == nodes
     return lines
 
@@ -31,10 +35,21 @@ def test_after_the_first_epoch_that_is_computed_the_time_of_the_others_is_told_o
 
 
 def test_epochs_that_are_found_there_tell_nothing(finished, monkeypatch):
-    lines = passed(finished, monkeypatch, lambda node: 10.0 if node.in_epoch and node.epoch == 2 else 0.001, epochs=3)
+    lines = passed(finished, monkeypatch, lambda node: 10.0, epochs=3, done=lambda node: node.epoch == 1)
     assert lines == ["run demo: epoch 2 took 60 s, the other takes about 60 s"]
     assert passed(finished, monkeypatch, lambda node: 0.001) == []
     assert passed(finished, monkeypatch, lambda node: 10.0, epochs=1) == []
+
+
+def test_the_rest_of_an_epoch_that_was_begun_tells_nothing(finished, monkeypatch):
+    # Stopped while it trained; an epoch that must be made again is left too, and the third is there.
+    made = [(1, "extract"), (1, "whiten"), (1, "cluster"), (1, "pseudolabel")]
+
+    def done(node):
+        return (node.epoch, node.stage) in made or node.epoch == 3
+
+    lines = passed(finished, monkeypatch, lambda node: 10.0, epochs=5, done=done)
+    assert lines == ["run demo: epoch 2 took 60 s, the other 2 take about 2 min"]
 
 
 def timings(project, rows):

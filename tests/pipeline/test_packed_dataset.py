@@ -25,6 +25,9 @@ def test_a_second_run_trains_on_the_packed_pictures_and_packs_nothing(cli, finis
     assert pipeline.compare("demo", "b", root=finished_copy.root)["epochs"].tolist() == [2, 1]
     again = cli(finished_copy.root, "run", "--run", "b", "--dataset", "demo")
     assert "nothing to do" in again.out
+    again = cli(finished_copy.root, "run", "--run", "b", "--dataset", "demo", "--preset", "paper")
+    assert "run b goes on as it was begun: --preset paper is for new runs" in again.out
+    assert "nothing to do" in again.out
 
 
 def test_the_values_fit_as_they_do_for_the_folder_and_the_size_that_is_packed(finished):

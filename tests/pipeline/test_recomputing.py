@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from pipeline_helpers import as_on_a_folder, unlink
+from pipeline_helpers import as_on_a_folder, params_of, unlink
 
 from pipeline.branch import branch
 from pipeline.preparing import Request, prepare
@@ -40,6 +40,19 @@ def test_recorded_epochs_and_their_hours_are_told_before_they_are_lost(finished_
     assert f"2 recorded epochs of run demo (1, 2, {duration(expected * 3600)}) would be computed again" in told
     assert "--yes" in told and "branch --from demo@0" in told and "\n" not in told
     assert (finished_copy.path("params.yaml").read_bytes(), finished_copy.tree()) == before
+
+
+def test_the_branch_that_is_advised_has_what_becomes_null_too(finished_copy, cli):
+    finished_copy.run(sets=["train.top_lr=0.3"], yes=True)
+    told = cli.refused(finished_copy.root, "run", "--set", "train.top_lr=null")
+    command = told.partition("`python -m pipeline ")[2].rstrip("`")
+    assert command == "branch --from demo@0 --run NAME --set train.top_lr=null"
+    assert cli(finished_copy.root, *command.replace("NAME", "other").split()).status == 0
+    assert params_of(finished_copy.root, "other").train.top_lr is None
+    # Nor is an epoch made again by what params.yaml no longer has.
+    finished_copy.edit({"train": {"top_lr": None}, "runs": {"demo": {"train": {"top_lr": None}}}})
+    told = cli.refused(finished_copy.root, "rerun", "train", "--epoch", "2")
+    assert "params.yaml gives run demo another train.top_lr" in told
 
 
 def test_only_the_epochs_that_change_are_counted(finished_copy):

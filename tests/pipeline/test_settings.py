@@ -176,6 +176,15 @@ def test_the_run_that_defines_an_anchor_is_changed_alone_too(root):
     assert Settings(root).resolve("imagenet-vgg16").train.lr == resolve_run(content, "imagenet-vgg16").train.lr
 
 
+def test_a_key_of_a_section_that_came_by_a_merge_changes_no_other_run(root):
+    content = yaml.safe_load(written(root))
+    settings = Settings(root)
+    settings.set_text("cifar-v2", "train.augment.jitter=0.25")
+    settings.save()
+    assert Settings(root).resolve("cifar-v2").train.augment.jitter == 0.25
+    assert Settings(root).resolve("cifar").train.augment.jitter == resolve_run(content, "cifar").train.augment.jitter
+
+
 @hypothesis.settings(max_examples=50, deadline=None)
 @given(st.floats(min_value=1e-300, max_value=1e300, allow_nan=False))
 def test_a_float_is_a_float_to_readers_of_yaml_1_1_and_1_2(tmp_path_factory, value):

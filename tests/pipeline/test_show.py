@@ -64,6 +64,11 @@ def test_what_is_not_there_is_refused(cli, finished, words, told):
     assert told in cli.refused(finished.root, *words)
 
 
+def test_a_cluster_that_the_other_recipe_has_not_is_refused(cli, finished_v2):
+    k = open_run("demo", finished_v2.root).params.cluster.k
+    assert f"is none of 0 to {k - 1}" in cli.refused(finished_v2.root, "show", "--cluster", str(k))
+
+
 def test_a_picture_of_the_run_is_found_by_path_or_file_and_is_not_its_own_neighbour(cli, finished, tmp_path):
     run = open_run("demo", finished.root)
     name = run.images()["path"][7]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 import torchvision
 from foreign_helpers import torchvision_features
 from network_helpers import pictures
+from pipeline_helpers import unlink
+from projects import Project, small_project
 from safetensors.torch import load_file
 from stage_helpers import folder_of_pictures
 
@@ -16,8 +20,6 @@ from pipeline import open_run
 @pytest.fixture(scope="module")
 def residual(tmp_path_factory):
     """A run of no epochs with torchvision's resnet18, as wide as that."""
-    from projects import small_project
-
     folder = tmp_path_factory.mktemp("residual")
     project = small_project(folder / "project", plan=False)
     photos = folder_of_pictures(folder / "photos", 24)
@@ -40,6 +42,17 @@ def test_torchvisions_network_gives_the_features_of_the_run(cli, residual, tmp_p
         expected = open_run("mine", residual.root).model().features(batch)
     found = torchvision_features(network.eval(), batch)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_the_weights_of_an_unfinished_run_are_not_told_to_be_final(cli, residual, tmp_path):
+    shutil.copytree(residual.root, tmp_path / "project", symlinks=True)
+    project = Project(tmp_path / "project")
+    project.run("mine", epochs=1)
+    unlink(project.run_path("final", "mine"))
+    words = ("weights", "--run", "mine", "--torchvision", tmp_path / "out.pth")
+    line = cli.refused(project.root, *words, "--epoch", "final")
+    assert line == "run mine is not finished: --epoch 1 gives the weights of its last whole one"
+    assert cli(project.root, *words, "--epoch", "1").status == 0
 
 
 def test_what_torchvision_lacks_is_refused(cli, finished, tmp_path):

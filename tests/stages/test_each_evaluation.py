@@ -53,6 +53,13 @@ def test_the_baseline_is_measured_in_the_same_way_and_is_another_network(evaluat
     assert files(folder(evaluated, name, "demo-random"))[file] != files(folder(evaluated, name))[file]
 
 
+def test_what_is_told_of_a_run_stands_in_its_own_log(evaluated):
+    logs = {run: evaluated.run_path("log.txt", run).read_text() for run in ("demo", "demo-random")}
+    assert "run demo: to labels" not in logs["demo-random"]
+    for run, log in logs.items():
+        assert f"run {run}: " in log.splitlines()[-1]
+
+
 @pytest.mark.parametrize("workers", [0, 4])
 def test_the_number_of_workers_changes_no_byte(evaluated_copy, workers):
     for name in ENTRIES:
