@@ -68,7 +68,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def refuse_device(params: RunParams) -> str | None:
-    """Refuses a device or precision that this machine lacks; a line about one left unused."""
+    """Refuses a device or precision that this machine lacks; a line about one left unused, or a slow one."""
     import torch
 
     if params.device != "cpu":
@@ -79,6 +79,8 @@ def refuse_device(params: RunParams) -> str | None:
             raise Refusal("precision: bf16: this GPU has no bf16 units; --set precision=float32")
     elif torch.cuda.is_available():
         return "device: cpu, although this machine has a CUDA device: --set device=cuda uses it"
+    elif params.precision == "bf16" and not multiplies_bf16():
+        return "precision: bf16, for which this processor has no units: --set precision=float32 takes far less time"
     return None
 
 

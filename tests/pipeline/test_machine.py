@@ -6,6 +6,7 @@ import pytest
 import torch
 from pipeline_helpers import content_of
 
+from pipeline import machine
 from pipeline.machine import refuse_device
 from pipeline.preparing import Request, prepare
 from stages.errors import Refusal
@@ -34,6 +35,16 @@ def test_a_device_that_is_not_there_is_told_before_recorded_epochs_are_asked_abo
     assert line.startswith("device: cuda: ") and "--yes" not in line
     # What another machine is going to compute can be planned.
     assert cli(finished_copy.root, "plan", "--set", "device=cuda", "--yes").status == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize(("units", "told"), [(False, True), (True, False)])
+def test_bf16_on_a_processor_without_units_for_it_is_told(monkeypatch, units, told):
+    monkeypatch.setattr(machine, "multiplies_bf16", lambda: units)
+    content = content_of()
+    assert refuse_device(resolve_run(content, "demo")) is None
+    line = refuse_device(resolve_run(content, "cifar"))
+    assert (line is not None and "--set precision=float32" in line) is told
 
 
 def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):
