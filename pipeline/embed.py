@@ -22,7 +22,7 @@ from stages.dag.folders import run_folder
 from stages.errors import Refusal
 from stages.runtime.prefetch import prefetch
 from stages.runtime.report import Reporter, printable
-from stages.sources.entries import ENDINGS, Entry, Listing
+from stages.sources.entries import Entry, Listing, is_picture
 from stages.sources.listing import list_source
 from stages.sources.pictures import read_picture
 
@@ -83,7 +83,7 @@ def embed(root: Path, run: str, source: Path, out: Path, report: Reporter, epoch
 
 
 def _listing(source: Path) -> Listing:
-    if source.is_file() and os.fsencode(source).lower().endswith(ENDINGS):
+    if source.is_file() and is_picture(os.fsencode(source.name)):
         status = source.stat()
         name, base = os.fsencode(source.name), os.fsencode(source.absolute().parent)
         return Listing([Entry(name, base, status.st_size, status.st_mtime_ns, listed=True)])

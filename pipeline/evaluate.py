@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pipeline.evaluation_data import lacking, refuse_unfit
 from pipeline.machine import folders_of, refuse_device, refuse_read_only
+from pipeline.recomputing import refuse_stale_packs
 from pipeline.recording.inspector import Inspector
 from pipeline.recording.planning import write_data
 from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params
-from stages.dag.data import data_nodes
+from stages.dag.data import data_nodes, datasets
 from stages.dag.folders import run_folder
 from stages.dag.graph import end_nodes, evaluation_nodes, start_nodes
 from stages.dag.nodes import Node
@@ -57,36 +58,41 @@ def prepare(root: Path, run: str, names: list[str]) -> Prepared:
     params = own.model_copy(update={"evaluations": chosen})
     check_evaluations(params)
     for evaluation in chosen:
-        if why := lacking(root, evaluation):
+        if why := lacking(root, run, evaluation):
             raise Refusal(f"evaluation {evaluation.name}: {why}; `python -m pipeline data` tells what should lie where")
     _refuse_unfinished(root, own)
     return Prepared(settings, params)
 
 
-def evaluate(root: Path, run: str, names: list[str], report: Reporter) -> RunParams:
+def evaluate(root: Path, run: str, names: list[str], report: Reporter, *, yes: bool = False) -> RunParams:
     """Computes evaluations of a run that are not up to date, and enters new ones under `runs` of params.yaml.
 
     Args:
         names: as of `prepare`.
+        yes: whether to pack pictures again although recorded epochs would have to be computed again.
 
     Returns:
         The run's parameters, with these evaluations.
 
     Raises:
-        Refusal: as `prepare`, or a stage refuses.
+        Refusal: as `prepare`, recorded epochs would lose their pictures and `yes` is False, or a stage refuses.
     """
     from pipeline.recording.engine import Engine
 
     prepared = prepare(root, run, names)
     settings, params = prepared.settings, prepared.params
-    refuse_read_only(root, folders_of(params), params=settings.changed)
+    # The run's own pictures are not read, and may be elsewhere by now.
+    read = params.model_copy(update={"dataset": None})
+    refuse_read_only(root, folders_of(read), params=settings.changed)
+    data = data_nodes(read)
+    refuse_stale_packs(root, Inspector(root, read, settings.content).states(data), datasets(read), yes=yes)
     if told := refuse_device(params):
         report.say(told)
     started = time.monotonic()
     with Engine(root, run, report) as engine:
         settings.save()
-        write_data(root, params, ahead=False)
-        count = engine.provide(data_nodes(params))
+        write_data(root, read, ahead=False)
+        count = engine.provide(data)
         count += engine.execute(_resolved(root, settings, params), params)
         refuse_unfit(root, params)
         count += engine.execute(evaluation_nodes(params), params)

@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from stages.artifacts.documents import load_json
-from stages.dag.folders import dataset_folder, set_folder
-from stages.dag.names import INDEX_SUMMARY, PACK, PROPOSALS
+from stages.dag.folders import dataset_folder, evaluation_folder, set_folder
+from stages.dag.names import INDEX_SUMMARY, PACK, PROPOSALS, RESULT
 from stages.errors import Refusal
 from stages.parameters.checks import same_classes
 from stages.parameters.evaluation import Evaluation
@@ -17,13 +17,15 @@ from stages.parameters.run import RunParams
 
 def with_data(root: Path, params: RunParams) -> tuple[RunParams, dict[str, str]]:
     """A run with those of its evaluations alone whose data is there, and for each of the others what is missing."""
-    missing = {evaluation.name: why for evaluation in params.evaluations if (why := lacking(root, evaluation))}
+    missing = {
+        evaluation.name: why for evaluation in params.evaluations if (why := lacking(root, params.run, evaluation))
+    }
     present = tuple(evaluation for evaluation in params.evaluations if evaluation.name not in missing)
     return params.model_copy(update={"evaluations": present}), missing
 
 
-def lacking(root: Path, evaluation: Evaluation) -> str | None:
-    """What of the data of an evaluation is not there, in words; None where nothing lacks.
+def lacking(root: Path, run: str, evaluation: Evaluation) -> str | None:
+    """What of the data of a run's evaluation is not there, in words; None where nothing lacks, or where it is measured.
 
     Whether a folder that is there is whole is for `pack` and `index` to find.
     """
@@ -31,8 +33,10 @@ def lacking(root: Path, evaluation: Evaluation) -> str | None:
         made = dataset.generate is not None or (root / dataset_folder(dataset.name) / PACK).exists()
         if not made and not (root / dataset.path).exists():
             return f"datasets.{dataset.name}: there is no {dataset.path}"
+    measured = (root / evaluation_folder(run, evaluation.name) / RESULT).exists()
     for one in evaluation.sets:
-        made = one.draw is not None or (root / set_folder(one.name) / INDEX_SUMMARY).exists()
+        # Its pictures are not packed: what was looked through is read again to be measured on.
+        made = one.draw is not None or (measured and (root / set_folder(one.name) / INDEX_SUMMARY).exists())
         if not made and not (root / one.path).exists():
             return f"evaluation_sets.{one.name}: there is no {one.path}"
         if evaluation.params.reads_proposals and not (root / set_folder(one.name) / PROPOSALS).exists():

@@ -11,9 +11,10 @@ from pipeline.drift import Source, adopted_path, drift, image_count, same_source
 from pipeline.evaluation_data import with_data
 from pipeline.machine import folders_of, refuse_device, refuse_links, refuse_read_only
 from pipeline.presets import Looked, describe, fit_values, look, run_values
-from pipeline.recomputing import refuse_past_schedule, refuse_pruned, refuse_recomputing, refuse_repacking
+from pipeline.recomputing import refuse_past_schedule, refuse_pruned, refuse_recomputing, refuse_stale_packs
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
+from pipeline.recording.stage_plan import StagePlan
 from pipeline.retention.policy import describe as describe_policy
 from pipeline.retention.space import space
 from pipeline.settings import Settings
@@ -85,7 +86,7 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     settings = Settings(root)
     new = _enter(settings, root, request)
     params, absent = with_data(root, settings.resolve(request.run))
-    _refuse_without_baseline(settings, params)
+    _refuse_without_tables(root, settings, params)
     refuse_links(root, params)
     refuse_read_only(root, folders_of(params), params=settings.changed)
     source = Source(root, params.dataset) if params.dataset else None
@@ -100,12 +101,7 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     device = None if elsewhere else refuse_device(params)
     states = of_run(root, params, settings.content)
     refuse_pruned(root, params, states)
-    stale = {status.node.folder for status in states if status.node.stage == "pack" and status.state == "stale"}
-    for dataset in datasets(params):
-        if dataset_folder(dataset.name) in stale:
-            # Other runs may have theirs from the same data set.
-            besides = params.run if dataset == params.dataset else None
-            refuse_repacking(root, dataset, yes=request.yes, besides=besides)
+    refuse_stale_packs(root, states, datasets(params), yes=request.yes, besides=params)
     refuse_weights(root, params, states)
     needed = space(root, params, count, states)
     refuse_recomputing(root, params, states, yes=request.yes)
@@ -125,8 +121,10 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     return Prepared(settings, params, states, [line for line in told if line])
 
 
-def _refuse_without_baseline(settings: Settings, params: RunParams) -> None:
+def _refuse_without_tables(root: Path, settings: Settings, params: RunParams) -> None:
     """Stops before the demo is trained for tables that cannot be made."""
+    for node in root_nodes(params):
+        StagePlan(root).holds(node)
     if root_nodes(params) and params.evaluations and BASELINE not in settings.runs():
         raise Refusal(
             f"run {params.run}: its tables have a row of run {BASELINE}, which params.yaml lacks: put "
@@ -179,6 +177,13 @@ def _adopt(settings: Settings, root: Path, request: Request) -> New | None:
             f"run {name} exists already, on other pictures; choose another --run, or drop --images to go on with it; "
             f"if its pictures have moved there: `python -m pipeline run --run {name} --set "
             f"{shlex.quote(f'{key}={adopted_path(root, images)}')}`"
+        )
+    users = [f"run {run}" for run in settings.runs_on(name)]
+    users += [f"evaluation {each}" for each in settings.evaluations_on(name)]
+    if known is not None and users:
+        raise Refusal(
+            f"datasets.{name} is there already, for {', '.join(users)}: choose another --run, or give its pictures by "
+            f"--dataset {name}"
         )
     probe = DatasetParams(name=name, path=adopted_path(root, images), size=8)
     listing = list_dataset(root, probe, root / dataset_folder(name))
@@ -242,6 +247,8 @@ def _start(root: Path, request: Request, pictures: str) -> Start | None:
         return None
     words = ["python -m pipeline run --run", request.run, pictures]
     words.append("" if request.epochs is None else f"--epochs {request.epochs}")
+    words.append("" if request.preset == "fit" else f"--preset {request.preset}")
+    words += [f"--set {shlex.quote(each)}" for each in request.sets]
     return start(root, request.weights, " ".join(filter(None, words)))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.drift import Source, since_packed
 from pipeline.recording.inspector import NodeStatus
 from stages.artifacts.guards import reason
-from stages.artifacts.records import recorded_stages
+from stages.artifacts.records import pruned_record, recorded_stages
 from stages.artifacts.run_params import load_run_params
 from stages.dag.epochs import epochs_with, epochs_with_checkpoint, spans
 from stages.dag.folders import dataset_folder, epoch_folder, run_folder
@@ -81,6 +82,15 @@ def refuse_pruned(root: Path, params: RunParams, states: list[NodeStatus]) -> No
         if status.node.stage == PRUNED and status.state != "done" and not status.inherited:
             assert status.node.epoch is not None
             raise Refusal(reason(root, params.run, status.node.epoch, as_values(params)))
+    pruned = [status.node.epoch for status in states if status.node.stage == PRUNED and status.node.epoch]
+    packed = _of_pictures(params, states)
+    stale = pruned and any(status.state == "stale" for status in packed)
+    # Packed again to the same bytes, pictures that are gone leave everything as it is.
+    if stale and params.dataset and (changed := _repacked(root, params.dataset)):
+        raise Refusal(
+            f"{changed}, and epochs of run {params.run} are pruned ({spans(pruned)}), which nothing computes again "
+            f"from other pictures: restore that, or start another run on these: `{_another(params.dataset)}`"
+        )
 
 
 def refuse_recomputing(root: Path, params: RunParams, states: list[NodeStatus], *, yes: bool) -> None:
@@ -131,12 +141,34 @@ def _keeping(root: Path, params: RunParams, states: list[NodeStatus], epoch: int
     if any(status.state != "done" for status in _of_pictures(params, states)) or any(
         status.why.startswith(f"{dataset_folder(pictures.name)}/") and not status.inherited for status in states
     ):
-        return f", or start another run on these pictures: `python -m pipeline run --run NAME --images {pictures.path}`"
+        return f", or start another run on these pictures: `{_another(pictures)}`"
     epoch = max(params.start, epoch)
     if not (root / epoch_folder(params.run, epoch) / CHECKPOINT).exists():
         return ""
     changed = _as_options(root, params)
     return f", or keep them with `python -m pipeline branch --from {params.run}@{epoch} --run NAME{changed}`"
+
+
+def refuse_stale_packs(
+    root: Path,
+    states: Iterable[NodeStatus],
+    of: Iterable[DatasetParams],
+    *,
+    yes: bool,
+    besides: RunParams | None = None,
+) -> None:
+    """As `refuse_repacking`, for those of some data sets whose packing is stale.
+
+    Args:
+        states: among them those of the data sets' stages.
+        besides: a run that is not looked at, as far as its own pictures are concerned.
+    """
+    stale = {status.node.folder for status in states if status.node.stage == "pack" and status.state == "stale"}
+    for dataset in of:
+        if dataset_folder(dataset.name) in stale:
+            # Other runs may have theirs from the same data set.
+            own = besides.run if besides is not None and dataset == besides.dataset else None
+            refuse_repacking(root, dataset, yes=yes, besides=own)
 
 
 def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool, besides: str | None = None) -> None:
@@ -154,16 +186,21 @@ def refuse_repacking(root: Path, dataset: DatasetParams, *, yes: bool, besides: 
         params = _params_of(folder) if epochs and folder.name != besides else None
         if params is not None and params.dataset and params.dataset.name == dataset.name:
             hours = recorded_hours(root, folder.name, epochs)
-            # What a branch starts from belongs to its former pictures.
-            lost = " and lost, being of a branch" if params.branch else ""
+            # What a branch starts from belongs to its former pictures; of a pruned epoch nothing is left to begin with.
+            pruned = any(pruned_record(root / epoch_folder(folder.name, epoch)) for epoch in epochs)
+            lost = " and lost, being of a branch" if params.branch else " and lost, being pruned" if pruned else ""
             losing.append(
                 f"run {folder.name} ({plural(len(epochs), 'epoch')}: {spans(epochs)}, {duration(hours * 3600)}{lost})"
             )
     if losing:
         raise Refusal(
             f"{changed}: packed again, they replace the pictures of {' and '.join(losing)}, to be computed again: add "
-            f"--yes, or start another run on them: `python -m pipeline run --run NAME --images {dataset.path}`"
+            f"--yes, or start another run on them: `{_another(dataset)}`"
         )
+
+
+def _another(dataset: DatasetParams) -> str:
+    return f"python -m pipeline run --run NAME --images {shlex.quote(dataset.path)}"
 
 
 def _repacked(root: Path, dataset: DatasetParams) -> str | None:

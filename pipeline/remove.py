@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.machine import refuse_read_only, refuse_unwritable
 from pipeline.settings import Settings
-from stages.dag.folders import dataset_folder, run_folder
+from stages.dag.folders import dataset_folder, evaluation_folder, run_folder
 from stages.errors import Refusal
 from stages.parameters.named import refuse_name
 from stages.runtime.locks import only_writer
@@ -36,7 +36,7 @@ def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str |
     if not there and not (pictures and (root / dataset_folder(name)).exists()):
         raise Refusal(f"there is no run {name!r} (known: {', '.join(settings.runs())})")
     dataset = settings.dataset_of(name) if entered else None if there else name
-    others = [run for run in settings.runs() if run != name and settings.dataset_of(run) == dataset]
+    others = [] if dataset is None else [run for run in _users(root, settings, dataset) if run != name]
     packed = None if dataset is None else root / dataset_folder(dataset)
     if pictures:
         _refuse_pictures(root, settings, name, packed, others)
@@ -52,15 +52,24 @@ def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str |
     with ExitStack() as held:
         for path in doomed:
             held.enter_context(only_writer(path, f"run {name}" if path == folder else f"data set {dataset}"))
-        # The default of all runs keeps its entry.
-        if pictures and dataset in settings.datasets() and dataset != settings.content.get("dataset"):
+        for path in filter(Path.exists, doomed):
+            shutil.rmtree(path)
+        # Last, so that the same command goes on after a stop. The default of all runs keeps its entry, as does what an
+        # evaluation reads.
+        named = dataset == settings.content.get("dataset") or settings.evaluations_on(str(dataset))
+        if pictures and dataset in settings.datasets() and not named:
             settings.drop("datasets", str(dataset))
         if entered:
             settings.drop("runs", name)
         settings.save()
-        for path in doomed:
-            shutil.rmtree(path)
     return dataset if packed and packed.exists() and not others else None
+
+
+def _users(root: Path, settings: Settings, dataset: str) -> list[str]:
+    """The runs that train on a data set, or were measured on it."""
+    reading = settings.evaluations_on(dataset)
+    measured = [run for run in settings.runs() if any((root / evaluation_folder(run, e)).exists() for e in reading)]
+    return list(dict.fromkeys([*settings.runs_on(dataset), *measured]))
 
 
 def _raised(error: OSError) -> None:
@@ -70,7 +79,7 @@ def _raised(error: OSError) -> None:
 def _refuse_pictures(root: Path, settings: Settings, name: str, packed: Path | None, others: list[str]) -> None:
     """Refuses to delete pictures that another run has, or that are the user's own."""
     if others:
-        raise Refusal(f"--pictures: {' and '.join(others)} has the pictures of run {name} too: leave it out")
+        raise Refusal(f"--pictures: run {' and '.join(others)} needs the pictures of {name} too: leave it out")
     if packed is None or not packed.exists():
         raise Refusal(f"--pictures: run {name} has no packed pictures: leave it out")
     entry = settings.datasets().get(packed.name) or {}

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from pipeline.evaluation_data import with_data
 from pipeline.machine import folders_of, refuse_read_only, refuse_unwritable
-from pipeline.recomputing import refuse_repacking
-from pipeline.recording.inspector import nodes_on_disk
+from pipeline.recomputing import refuse_repacking, refuse_stale_packs
+from pipeline.recording.inspector import Inspector, nodes_on_disk
 from pipeline.recording.planning import write_dataset, write_run
 from pipeline.settings import Settings
 from stages.artifacts.run_params import load_run_params, with_evaluations
-from stages.dag.data import dataset_nodes
+from stages.dag.data import dataset_nodes, datasets
 from stages.dag.declared import declared
 from stages.dag.epochs import own_epochs, spans
 from stages.dag.folders import dataset_folder, evaluation_folder, run_folder, set_folder
+from stages.dag.names import PLAN
 from stages.dag.nodes import PRUNED
 from stages.errors import Refusal
 from stages.parameters.differences import changes
@@ -33,10 +34,11 @@ def rerun(
         stage: its name, or in its place that of an evaluation or of an evaluation set.
         epoch: number of its epoch, or "final"; None for a stage outside of epochs.
         follow: whether to run then what depends on it, too.
-        yes: for `pack`: whether to pack although recorded epochs would have to be computed again.
+        yes: whether to pack although recorded epochs would have to be computed again.
 
     Raises:
-        Refusal: there is no such stage there, its epoch is pruned, or params.yaml was edited since the run was planned.
+        Refusal: there is no such stage there, its epoch is pruned, params.yaml was edited since the run was planned, or
+            recorded epochs would lose their pictures and `yes` is False.
     """
     from pipeline.recording.engine import Engine
 
@@ -51,7 +53,7 @@ def rerun(
     if (name := evaluation_folder(run_name, stage)) in (node.folder for node in nodes):
         chosen = [node for node in nodes if node.folder == name]
     elif not chosen:
-        chosen = [node for node in nodes if node.folder == set_folder(stage)][-1:]
+        chosen = [node for node in nodes if node.folder == set_folder(stage) and node.stage == "index"]
     elif all(node.run is None for node in chosen) and declared()[stage].place != "evaluation set":
         # The run's own data set comes first.
         chosen = chosen[:1]
@@ -67,13 +69,18 @@ def rerun(
         raise Refusal(f"stage {stage} is in every epoch: name one with --epoch N, or --epoch final")
     if stage == "pack":
         refuse_repacking(root, load_dataset_params(root, Path(chosen[0].folder).name), yes=yes)
+    data = [node for node in nodes if node.run is None]
+    if follow:
+        others = [load_dataset_params(root, dataset.name) for dataset in datasets(params)]
+        refuse_stale_packs(root, Inspector(root, params).states(data), others, yes=yes)
     with Engine(root, run_name, report) as engine:
         if chosen[0].run is None:
-            count = engine.provide([node for node in nodes if node.folder == chosen[0].folder], force=stage)
+            count = engine.provide([node for node in nodes if node.folder == chosen[0].folder], force=chosen[0].stage)
         else:
-            count = engine.execute(chosen, params, {chosen[0].id})
+            # Before the run's stages hold the pictures.
+            count = engine.provide(data) if follow else 0
+            count += engine.execute(chosen, params, {chosen[0].id})
         if follow:
-            count += engine.provide([node for node in nodes if node.run is None])
             later = nodes[nodes.index(chosen[0]) + 1 :]
             count += engine.execute([node for node in later if node.run], params)
             # What was missing may be made by now: then nothing is unfinished.
@@ -111,7 +118,7 @@ def rerun_pack(root: Path, dataset: str, report: Reporter, *, yes: bool = False)
     params = load_dataset_params(root, dataset)
     refuse_unwritable(root / dataset_folder(dataset))
     refuse_repacking(root, params, yes=yes)
-    write_dataset(root, params)
+    write_dataset(root, params, ahead=(root / dataset_folder(dataset) / PLAN).exists())
     with Engine(root, None, report) as engine:
         engine.provide(dataset_nodes(params), force="pack")
     report.say(f"data set {dataset} is packed again")

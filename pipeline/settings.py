@@ -110,6 +110,16 @@ class Settings:
         found = self.content.get("datasets")
         return found if isinstance(found, Mapping) else {}
 
+    def runs_on(self, dataset: str) -> list[str]:
+        """The runs that train on a data set."""
+        return [run for run in self.runs() if self.dataset_of(run) == dataset]
+
+    def evaluations_on(self, dataset: str) -> list[str]:
+        """The evaluations that learn from a data set, or test on it."""
+        entries = self.content.get("evaluations") or {}
+        found = {name: each for name, each in entries.items() if isinstance(each, Mapping)}
+        return [str(name) for name, each in found.items() if dataset in (each.get("train"), each.get("test"))]
+
     def put(self, key: str, value: Any) -> None:
         """Sets a dotted key, making the sections on the way."""
         self._edits.append((key, value))

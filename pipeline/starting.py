@@ -87,8 +87,12 @@ def refuse_other_start(root: Path, params: RunParams, weights: str) -> str | Non
             "to go on with it"
         )
     if weights.startswith(PREFIX):
-        given = _source(weights, _published(weights))
+        published = _published(weights)
+        given = _source(weights, published)
         if given == init.source:
+            if not (path := root / init.weights).exists():
+                # params.yaml travels by git, the weights do not.
+                _fetch(published.url, path, f"python -m pipeline run --run {params.run} --weights {weights}")
             return None
     else:
         given = weights

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.machine import refuse_unwritable
-from pipeline.recording.hashes import md5
-from pipeline.recording.recorded_files import recorded_hash
-from pipeline.results.evaluations import EvaluationFiles, evaluated
+from pipeline.results.evaluations import EvaluationFiles, evaluated, outdated, record_of
 from pipeline.settings import Settings
-from stages.artifacts.records import recorded_stages
 from stages.dag.folders import RUNS, evaluation_folder, run_folder
-from stages.dag.names import RESULT, TABLES, WEIGHTS
+from stages.dag.names import RESULT, TABLES
 from stages.errors import Refusal
 from stages.parameters.named import no_run
 from stages.protocols.paper_tables import Table, paper_tables
@@ -43,8 +39,12 @@ def tables(root: Path, runs: Sequence[str], number: int | None = None) -> tuple[
     results, left_out = [], []
     for run in dict.fromkeys(runs or (*known, *begun)):
         for name in _in_order(settings, run, evaluated(root / run_folder(run))):
-            if why := _not_recorded(root, run, name):
-                left_out.append(f"left out: {evaluation_folder(run, name)}/{RESULT} {why}")
+            folder = evaluation_folder(run, name)
+            why = outdated(root, run, name)
+            if not record_of(root / folder):
+                why = f"is not what was recorded: `python -m pipeline evaluate --run {run} {name}` measures it again"
+            if why:
+                left_out.append(f"left out: {folder}/{RESULT} {why}")
             else:
                 results.append(EvaluationFiles(root / run_folder(run), name).result)
     if not results:
@@ -72,16 +72,3 @@ def _in_order(settings: Settings, run: str, names: list[str]) -> list[str]:
     """The evaluations of a run as params.yaml names them, then the others."""
     named = [name for name in settings.evaluations_of(run) if name in names]
     return [*named, *(name for name in names if name not in named)]
-
-
-def _not_recorded(root: Path, run: str, name: str) -> str | None:
-    """Why a result is not one of the run's network as it is now; None where it is."""
-    folder = root / evaluation_folder(run, name)
-    again = f"`python -m pipeline evaluate --run {run} {name}` measures it again"
-    entry: dict[str, Any] = next(iter(recorded_stages(folder).values()), {})
-    if recorded_hash(entry, "outs", RESULT) != md5(folder / RESULT):
-        return f"is not what was recorded: {again}"
-    network = recorded_stages(root / run_folder(run)).get("weights", {})
-    if recorded_hash(entry, "deps", WEIGHTS) != recorded_hash(network, "outs", WEIGHTS):
-        return f"is of another network than the run has now: {again}"
-    return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.recording.hashes import md5
 from pipeline.recording.inspector import nodes_on_disk
 from stages.artifacts.records import readable_lock, recorded_stages
-from stages.artifacts.remedies import remedy
+from stages.artifacts.remedies import maker, remedy
 from stages.artifacts.run_params import load_run_params, with_evaluations
 from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.names import BRANCH, CHECKPOINT, LOCK
@@ -53,6 +53,8 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 where = "final" if Path(node.folder).name == "final" else node.epoch
                 # `init` has the number 0 and takes no --epoch; a stage of a data set has no run of its own.
                 again = remedy(node.stage, node.run or run, where or None)
+                if node.run is None:
+                    again = maker(path)
                 if node.stage == PRUNED:
                     again = "its epoch is pruned, so no stage makes it; " + (
                         "copy it from where the run was made"
@@ -64,7 +66,7 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
         count += 1
         if differs:
             wrong.append(name)
-            report.say(f"{name} {differs}: no stage makes it; `python -m pipeline branch --from {params.branch}` again")
+            report.say(f"{name} {differs}: no stage makes it; copy it from {params.branch}, where it began")
     report.say(f"run {run}: {plural(count, 'artifact')} hashed, {plural(len(wrong), 'differs', 'differ')}")
     return wrong
 

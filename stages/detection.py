@@ -31,7 +31,7 @@ from stages.protocols.picture_scales import PictureScales, resize
 from stages.protocols.plain_network import train_only
 from stages.protocols.roi_sampling import Candidates, RoISampling, candidates, draw_regions, training_scale
 from stages.protocols.solver import Learner, Solver
-from stages.runtime.evaluating import Evaluated
+from stages.runtime.evaluating import Evaluated, trained_on_too
 from stages.runtime.fine_tuning import fine_tune
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
@@ -51,6 +51,8 @@ def detection(job: Job[EvaluationKeys[DetectionParams]]) -> None:
     train, test = job.index("train"), job.index("test")
     same_classes(train.classes, test.classes, f"set {params.train.set}", f"set {params.test.set}")
     tested = test.rows(params.test.split, params.lists)
+    rows = train.rows(params.train.split, params.lists)
+    shared = trained_on_too(params, train, rows, test, tested)
     test.refuse_lacking(tested, "boxes")
     # What has no proposals is told before hours of training.
     proposals = _Proposals(job, "test")
@@ -85,12 +87,12 @@ def detection(job: Job[EvaluationKeys[DetectionParams]]) -> None:
         "map_area": 100 * measured.mean_area,
         "classes": {name: 100 * float(value) for name, value in classes if not np.isnan(value)},
     }
-    rows = train.rows(params.train.split, params.lists)
     measured_on = {
         "train_images": len(rows),
         "test_images": len(tested),
         "proposals": sum(map(len, boxes_of.values())),
         "iterations": params.iterations,
+        **shared,
     }
     follows = {
         "settings": "Fast R-CNN's released ones: the authors' own are not published",

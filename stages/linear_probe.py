@@ -6,6 +6,8 @@ writes  curve.parquet         a row an epoch and layer: epoch, layer, loss, accu
         result.json, numbers.json
 """
 
+from dataclasses import replace
+
 from stages.artifacts.results import Result
 from stages.parameters.evaluation import EvaluationKeys
 from stages.parameters.protocols.linear_probe import TEN_CROPS, LinearProbeParams
@@ -17,7 +19,7 @@ from stages.runtime.job import Job
 from stages.runtime.probing import Probe, train_and_test
 from stages.runtime.runner import run_stage
 
-REVISION = 1
+REVISION = 2
 
 
 def linear_probe(job: Job[EvaluationKeys[LinearProbeParams]]) -> None:
@@ -56,9 +58,11 @@ def linear_probe(job: Job[EvaluationKeys[LinearProbeParams]]) -> None:
 
 def _rates(params: LinearProbeParams) -> dict[str, Rates]:
     """SGD of each layer's classifier."""
-    given = {layer: Rates(rate.lr, rate.weight_decay) for layer, rate in params.rates.items()}
     published = RELEASED_RATES if params.follow == "released-code" else dict.fromkeys(params.layers, ZHANG_RATES)
-    return {layer: given.get(layer) or published.get(layer) or Rates() for layer in params.layers}
+    found = {layer: published.get(layer) or Rates() for layer in params.layers}
+    for layer, given in params.rates.items():
+        found[layer] = replace(found[layer], **given.model_dump(exclude_none=True))
+    return found
 
 
 if __name__ == "__main__":

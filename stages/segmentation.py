@@ -22,7 +22,7 @@ from stages.protocols.fcn import FCN, segment, segmentation_step
 from stages.protocols.picture_draws import draw_pictures
 from stages.protocols.plain_network import train_only
 from stages.protocols.solver import Learner, Solver
-from stages.runtime.evaluating import Evaluated
+from stages.runtime.evaluating import Evaluated, trained_on_too
 from stages.runtime.fine_tuning import fine_tune
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
@@ -45,6 +45,7 @@ def segmentation(job: Job[EvaluationKeys[SegmentationParams]]) -> None:
     train, test = job.index("train"), job.index("test")
     same_classes(train.classes, test.classes, f"set {params.train.set}", f"set {params.test.set}")
     rows, tested = train.rows(params.train.split, params.lists), test.rows(params.test.split, params.lists)
+    shared = trained_on_too(params, train, rows, test, tested)
     for index, chosen in ((train, rows), (test, tested)):
         index.refuse_lacking(chosen, "mask")
     classes = len(train.classes) + 1
@@ -86,7 +87,7 @@ def segmentation(job: Job[EvaluationKeys[SegmentationParams]]) -> None:
             name: 100 * float(value) for name, value in zip(names, scores.iou, strict=True) if not np.isnan(value)
         },
     }
-    measured_on = {"train_images": len(rows), "test_images": len(tested), "iterations": params.iterations}
+    measured_on = {"train_images": len(rows), "test_images": len(tested), "iterations": params.iterations, **shared}
     follows = {
         "settings": "FCN-32s for AlexNet: the authors' own are not published",
         "test set": f"{params.test.split}: the paper says VOC 2012 val, the cited code tests on seg11valid",

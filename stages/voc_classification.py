@@ -24,7 +24,7 @@ from stages.protocols.average_precision import ABSENT, DIFFICULT, PRESENT, avera
 from stages.protocols.classification import Classifier, Recipe, classifier, crop_scores, train_step
 from stages.protocols.crops import Draw, caffe_crops, crops_of_images, port_crops
 from stages.protocols.picture_draws import draw_pictures
-from stages.runtime.evaluating import Evaluated
+from stages.runtime.evaluating import Evaluated, trained_on_too
 from stages.runtime.fine_tuning import fine_tune
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
@@ -48,6 +48,8 @@ def voc_classification(job: Job[EvaluationKeys[VocClassificationParams]]) -> Non
     same_classes(train.classes, test.classes, f"set {params.train.set}", f"set {params.test.set}")
     tested = test.rows(params.test.split, params.lists)
     labels = _labels(test, tested)
+    rows = train.rows(params.train.split, params.lists)
+    shared = trained_on_too(params, train, rows, test, tested)
     size = evaluated.trained.model.input
     draw: Draw = port_crops if params.follow == "pytorch" else partial(caffe_crops, size=size)
     learner, losses = _train(job, evaluated, train, draw)
@@ -70,8 +72,7 @@ def voc_classification(job: Job[EvaluationKeys[VocClassificationParams]]) -> Non
         "map_11_point": 100 * found.mean_eleven_point,
         "classes": {name: 100 * float(value) for name, value in classes if not np.isnan(value)},
     }
-    trained = len(train.rows(params.train.split, params.lists))
-    measured_on = {"train_images": trained, "test_images": len(tested), "iterations": len(losses)}
+    measured_on = {"train_images": len(rows), "test_images": len(tested), "iterations": len(losses), **shared}
     follows = {
         "recipe": "the authors' PyTorch port" if params.follow == "pytorch" else "philkr/voc-classification (Caffe)",
         "average precision": "scikit-learn's, as the released code; the challenge's 11 points in map_11_point",

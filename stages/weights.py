@@ -5,7 +5,7 @@ writes  model.safetensors
 """
 
 from stages.artifacts.checkpoints import load
-from stages.artifacts.weights import Training, write_backbone
+from stages.artifacts.weights import PERMUTED, Training, write_backbone
 from stages.parameters.weights import WeightsKeys
 from stages.runtime.job import Job
 from stages.runtime.runner import run_stage
@@ -21,7 +21,9 @@ def weights(job: Job[WeightsKeys]) -> None:
     """
     params = job.params
     start = params.init.source or params.init.sha256
-    method = params.cluster.method if params.recipe == "deepcluster" else params.recipe
+    method: str = params.cluster.method if params.recipe == "deepcluster" else params.recipe
+    if params.pseudolabel.permuted:
+        method = PERMUTED
     training = Training(params.dataset.name, params.epochs, method, start)
     state = load(job.input("network"))["network"]
     # The projection of DeepCluster-v2 serves its clusters alone; what was learnt for other tasks lies below it.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import RunName
+from pipeline.cli.options import RunName, Yes
 from pipeline.cli.terminal import print_table, reporter, root
 
 app = typer.Typer()
@@ -20,6 +20,7 @@ def evaluate(
     ] = None,
     run: RunName = "demo",
     dry: Annotated[bool, typer.Option("--dry-run", help="Only tell how many steps, images and GB that is.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Measure the finished network of a run by protocols of the paper's section 4; train nothing of it again.
 
@@ -34,7 +35,7 @@ def evaluate(
         print_table(costs_table(root(), prepare(root(), run, names or []).params.evaluations))
         return
     with reporter(run) as report:
-        measure(root(), run, names or [], report)
+        measure(root(), run, names or [], report, yes=yes)
 
 
 @app.command()

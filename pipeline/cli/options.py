@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,7 +96,7 @@ def _request(
     if images and run == "demo":
         raise Refusal(
             "--images: the run demo draws its own pictures; yours need a run of another name: "
-            f"`python -m pipeline run --run NAME --images {images[0]}`"
+            f"`python -m pipeline run --run NAME --images {shlex.quote(str(images[0]))}`"
         )
     if images and dataset is not None:
         raise Refusal("--images and --dataset: give new pictures, or the name of a data set that is packed")

@@ -235,7 +235,7 @@ def _refuse_fewer(whole: list[int], params: RunParams) -> None:
         raise Refusal(
             f"params.yaml: epochs: {params.epochs} is fewer than the {whole[-1]} recorded for run "
             f"{params.run}; nothing was deleted: --epochs {whole[-1]}, or `python -m pipeline branch "
-            f"--from {params.run}@{params.epochs} --run NAME`"
+            f"--from {params.run}@{params.epochs} --run NAME --epochs {params.epochs}`"
         )
 
 

@@ -221,6 +221,6 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _unplanned(node: Node, why: str) -> Refusal:
-    again = f"rerun pack --dataset {Path(node.folder).name}" if node.run is None else f"plan --run {node.run}"
-    plan = f"python -m pipeline {again}"
+    # Data is planned with any run that reads it.
+    plan = f"python -m pipeline plan --run {node.run or 'RUN'}"
     return Refusal(f"{node.folder}/dvc.yaml cannot be read ({why}): `{plan}` writes it anew")

@@ -16,11 +16,13 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.recording.dvc_yaml import render, stage_entry
+from stages.artifacts.documents import load_yaml
 from stages.artifacts.plans import planned_stages
 from stages.artifacts.writing import write_bytes
 from stages.dag.declared import declared
 from stages.dag.names import PLAN
 from stages.dag.nodes import Node
+from stages.errors import Refusal
 
 
 class StagePlan:
@@ -34,13 +36,16 @@ class StagePlan:
         """Whether a stage is planned with the command, the inputs and the outputs that it has today.
 
         True in a folder whose dvc.yaml is damaged: that is for DVC to say.
+
+        Raises:
+            Refusal: the root's dvc.yaml is damaged.
         """
+        if node.folder == ".":
+            return self._root_stages().get(node.stage) == stage_entry(node)
         stages = self._stages(node.folder)
         if stages is None:
             return True
         entry = stages.get(node.stage)
-        if node.folder == ".":
-            return bool(entry == stage_entry(node))
         return entry is not None and _files(entry) == _files(stage_entry(node))
 
     def add(self, node: Node) -> None:
@@ -61,7 +66,9 @@ class StagePlan:
         path = self.root / PLAN
         editor = YAML()
         editor.width, editor.preserve_quotes = sys.maxsize, True
-        content = editor.load(path.read_text(encoding="utf-8")) if path.exists() else {"stages": {}}
+        content = editor.load(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if content.get("stages") is None:
+            content["stages"] = {}
         entry, wanted = content["stages"].setdefault(node.stage, {}), stage_entry(node)
         for key in [key for key in entry if key not in wanted]:
             del entry[key]
@@ -72,6 +79,20 @@ class StagePlan:
         text = io.StringIO()
         editor.dump(content, text)
         write_bytes(path, text.getvalue().encode())
+
+    def _root_stages(self) -> dict[str, Any]:
+        """What the root's dvc.yaml plans, which a person may have edited.
+
+        Raises:
+            Refusal: it is damaged.
+        """
+        path = self.root / PLAN
+        if not path.exists():
+            return {}
+        stages = load_yaml(path).get("stages") or {}
+        if not isinstance(stages, dict):
+            raise Refusal(f"{path}: stages must be a section of stages by name: mend it, or restore it with git")
+        return stages
 
     def _stages(self, folder: str) -> dict[str, Any] | None:
         """What a folder's dvc.yaml plans: nothing where there is none, None where it cannot be read."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.recording.recorded_files import final_is_current
 from pipeline.results.epoch_files import Epoch, EpochFiles
-from pipeline.results.evaluations import EvaluationFiles, numbers_table
+from pipeline.results.evaluations import EvaluationFiles, numbers_table, told
 from pipeline.results.mixtures import Descent
 from pipeline.results.neighbours import neighbours, pairs_table
 from stages.artifacts.arrays import read_npy
@@ -262,11 +262,11 @@ class Run:
 
     def evaluations(self) -> pd.DataFrame:
         """A row a number that was measured: evaluation, protocol, test, number (str), value (float64, in percent)."""
-        return numbers_table(self.folder)
+        return numbers_table(self.root, self.name)
 
     def evaluation(self, name: str) -> EvaluationFiles:
         """What an evaluation wrote: `.result` (dict), `.numbers`, and as tables `.curve` and `.predictions`."""
-        return EvaluationFiles(self.folder, name)
+        return told(self.root, self.name, name)
 
     def _clusters(self, epoch: Epoch) -> NDArray[np.int32]:
         path = self._files.clustered(epoch, ASSIGNMENTS)

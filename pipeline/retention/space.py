@@ -6,8 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.recording.hashes import look_at
 from pipeline.recording.inspector import NodeStatus
 from pipeline.retention.policy import Simulation
+from stages.artifacts.publishing import Partial
 from stages.artifacts.writing import existing
 from stages.dag.folders import dataset_folder, run_folder
 from stages.dag.names import ASSIGNMENTS, CENTROIDS, FEATURES, PCA, PIXELS, PSEUDOLABELS, WEIGHTS, WHITENED
@@ -72,7 +74,8 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
         # A persistent artifact stays until its new version is whole.
         beside = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "persistent")
         large = sum(takes[Path(out.path).name] for out in status.node.outs.values() if out.kind == "large")
-        growth.add(status, sum(takes.values()), large, beside)
+        written = _written(root, status)
+        growth.add(status, max(0.0, sum(takes.values()) - written), large, max(0.0, beside - written))
     free = shutil.disk_usage(existing(root / run_folder(params.run))).free
     found = Space(growth.most / 1e9, free / 1e9)
     if found.needed > found.free:
@@ -82,6 +85,14 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
             "--set model.width=…"
         )
     return found
+
+
+def _written(root: Path, status: NodeStatus) -> int:
+    """Bytes that a stage which was stopped has written by now, and goes on from."""
+    if status.state == "done":
+        return 0
+    found = look_at(Partial(root / status.node.folder, status.node.stage).path)
+    return 0 if found is None else found.size
 
 
 class _Growth:

@@ -12,7 +12,7 @@ from stages.artifacts.records import pruned_record
 from stages.dag.epochs import epochs_with_checkpoint, spans
 from stages.dag.folders import epoch_folder, run_folder
 from stages.dag.graph import guard_keys
-from stages.dag.names import CHECKPOINT
+from stages.dag.names import CHECKPOINT, PACK
 from stages.parameters.differences import as_option, as_text, unrecorded
 from stages.parameters.keys import default_of, has, lookup
 from stages.parameters.run import run_params_class
@@ -45,7 +45,8 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
             return f"{what}, and {name} is missing: `dvc pull`, or `dvc checkout`, brings it back"
         with open(path, "rb") as file:
             if hashlib.file_digest(file, "md5").hexdigest() != item["md5"]:
-                return f"{what}, and {name} is not what it was made with: restore that file{_or_branch(root, run)}"
+                other = _or_another_run(path) if path.name == PACK else _or_branch(root, run)
+            return f"{what}, and {name} is not what it was made with: restore that file{other}"
     return f"{what}: it cannot be computed again, and nothing asks for it; leave out --force"
 
 
@@ -74,6 +75,13 @@ def _made_with(root: Path, run: str, values: Mapping[str, Any], key: str, before
         return made + _or_branch(root, run)
     made = f"was made with {key} {as_text(before)}, not {as_text(now)}: restore it in params.yaml"
     return made + _or_branch(root, run, as_option(key, now), values["epochs"])
+
+
+def _or_another_run(packed: Path) -> str:
+    """The advice for pictures that were packed anew, which a branch would have too."""
+    return (
+        f", or start another run on these pictures: `python -m pipeline run --run NAME --dataset {packed.parent.name}`"
+    )
 
 
 def _or_branch(root: Path, run: str, sets: str = "", last: int = 0) -> str:

@@ -27,5 +27,5 @@ def maker(path: Path) -> str:
         if parts[place : place + 2] == ("data", "images"):
             return f"`python -m pipeline rerun pack --dataset {parts[place + 2]}` makes it"
         if parts[place : place + 2] == ("data", "evaluation"):
-            return f"`python -m pipeline rerun {parts[place + 2]}` makes it, with --run a run that it evaluates"
+            return f"`python -m pipeline rerun {parts[place + 2]} --run RUN` makes it, of a run that is measured on it"
     return "restore it with git"

@@ -102,6 +102,10 @@ def facts_of(model: ModelParams) -> Facts:
     return Facts(model.architecture, model.sobel, model.input, model.width)
 
 
+PERMUTED = "permuted"
+"""The method of a control, whose labels were shuffled over the pictures."""
+
+
 @dataclass(frozen=True)
 class Training:
     """How a network came about.
@@ -109,7 +113,7 @@ class Training:
     Attributes:
         data: name of the data set that it was trained on; None for none.
         epochs: how many; 0 for one that is as it was initialised or given.
-        method: of `cluster`, where its labels came from; or "deepcluster-v2".
+        method: of `cluster`, where its labels came from; or "deepcluster-v2", or `PERMUTED`.
         start: what it started from, as published or the sha256 of the file; None: random weights.
     """
 

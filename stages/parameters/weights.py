@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stages.parameters.model import ModelParams
-from stages.parameters.types import Int, Recipe, Section, Text
+from stages.parameters.types import Bool, Int, Recipe, Section, Text
 
 
 class _Pictures(Section):
@@ -14,6 +14,10 @@ class _Pictures(Section):
 
 class _Clustering(Section):
     method: Literal["kmeans", "pic", "labels"]
+
+
+class _Labels(Section):
+    permuted: Bool
 
 
 class _Given(Section):
@@ -31,5 +35,7 @@ class WeightsKeys(Section):
     recipe: Recipe
     cluster: _Clustering
     """Where its labels came from, and how it was trained on them."""
+    pseudolabel: _Labels
+    """Whether they were shuffled."""
     init: _Given
     """What it started from."""

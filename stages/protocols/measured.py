@@ -15,6 +15,10 @@ BESIDE = 0
 """In place of a table's number, for what the paper has in no table."""
 
 
+SHARED = "test_images_trained_on"
+"""In `measured_on`: how many pictures to test on have the name of one that was trained on."""
+
+
 class Placed(NamedTuple):
     """A number, its table and its column there."""
 
@@ -38,6 +42,12 @@ _NETWORKS = {
     "convnet": "Convnet",
     "resnet10-cifar": "ResNet-10 (CIFAR stem)",
     "resnet18-cifar": "ResNet-18 (CIFAR stem)",
+}
+_METHODS = {
+    "kmeans": "DeepCluster",
+    "pic": "DeepCluster by PIC",
+    "deepcluster-v2": "DeepCluster-v2",
+    "permuted": "Permuted pseudo-labels",
 }
 _TESTED = {"imagenet-val": IMAGENET, "places205-val": PLACES}
 _DATA = {"imagenet": IMAGENET, "yfcc": "YFCC100M"}
@@ -102,7 +112,7 @@ def method(result: Result) -> str:
     elif network["method"] == "labels":
         name = f"{_data(network['data'])} labels"
     else:
-        name = "DeepCluster" + (" by PIC" if network["method"] == "pic" else "")
+        name = _METHODS[network["method"]]
     begun = f" from {_short(start)}" if epochs and start is not None else ""
     return f"{name}{begun} (this run)"
 
@@ -143,6 +153,8 @@ def notes(result: Result) -> Iterator[str]:
         )
     where = f": regions of {name}'s {settings['layer']}" if settings["protocol"] == "retrieval" else ""
     yield f"{on(result)}{where}."
+    if shared := result["measured_on"].get(SHARED):
+        yield f"{plural(shared, 'test picture')} by its name trained on as well: this number flatters."
     if settings.get("follow") == "zhang":
         yield "The classifier and schedule of Zhang et al. [72], from whom other rows are quoted."
     best = result["numbers"].get("best_top1")

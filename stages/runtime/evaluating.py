@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.artifacts.index import EvaluationIndex
 from stages.artifacts.pictures import PackedImages
 from stages.artifacts.results import Result, write_result
 from stages.artifacts.weights import load_backbone
@@ -15,8 +16,10 @@ from stages.errors import Refusal
 from stages.method.networks import fold, place
 from stages.method.sampling import batches
 from stages.parameters.checks import same_classes
+from stages.parameters.protocols import FineTunedParams
 from stages.protocols.layers import FrozenLayers
 from stages.protocols.linear_probe import labelled_subset
+from stages.protocols.measured import SHARED
 from stages.runtime.devices import device_of
 from stages.runtime.job import Job
 from stages.runtime.prefetch import prefetch
@@ -68,6 +71,30 @@ class Evaluated:
         entry = job.params.evaluation
         result, numbers = job.output("result"), job.output("numbers")
         write_result(result, numbers, run=job.node.run, entry=entry, trained=self.trained, found=found)
+
+
+def trained_on_too(
+    params: FineTunedParams,
+    train: EvaluationIndex,
+    rows: NDArray[np.int64],
+    test: EvaluationIndex,
+    tested: NDArray[np.int64],
+) -> dict[str, int]:
+    """What a result says of pictures to test on that are trained on as well, as those of SBD are that VOC has too.
+
+    Args:
+        rows, tested: of the pictures in `train` and in `test`.
+
+    Raises:
+        Refusal: there are some in one set, where a name can be nothing else than that picture.
+    """
+    shared = {train.names[row] for row in rows} & {test.names[row] for row in tested}
+    if shared and params.train.set == params.test.set:
+        raise Refusal(
+            f"evaluations.{params.name}: {len(shared):,} of the pictures of {params.test.split} are in "
+            f"{params.train.split} too, such as {min(shared)}: test on others than it trains on"
+        )
+    return {SHARED: len(shared)} if shared else {}
 
 
 class Labelled:

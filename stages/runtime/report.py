@@ -7,15 +7,35 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar, cast
 
-from stages.runtime.streams import silence
+from stages.runtime.streams import flush, silence
 from stages.words import duration
 
 T = TypeVar("T")
 
 PLAIN_INTERVAL = 15.0
 """Seconds between two plain lines about the same loop."""
+
+
+class _Lasting:
+    """A terminal that may go while it is written to: what is being computed is worth more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        flush(self._stream)
 
 
 class Reporter:
@@ -44,7 +64,7 @@ class Reporter:
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                console=Console(file=self.stream),
+                console=Console(file=cast(TextIO, _Lasting(self.stream))),
                 transient=True,
             )
             self._bar.start()

@@ -45,6 +45,8 @@ def survey_voc(root: Path, lists: Mapping[str, Path]) -> Survey:
     main, segmentation = _splits(root / MAIN), _splits(root / SEGMENTATION)
     if not main and not segmentation:
         raise Refusal(f"{root / MAIN} holds none of {', '.join(SPLITS)} (.txt): the lists of a VOCdevkit")
+    if twice := sorted(lists.keys() & {*main, *segmentation}):
+        raise Refusal(f"{root}: lists.{twice[0]}: the set has a split of that name: name the list otherwise")
     classes, labelled = _classes(root / MAIN, main)
     labels, files = _labels(root / MAIN, {split: main[split] for split in labelled}, classes)
     files += [root / MAIN / f"{split}.txt" for split in main]

@@ -95,7 +95,7 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "extract.views": (3, NONE),
     "cluster.heads": (2, NONE),
     "train.temperature": (0.2, NONE),
-    "pseudolabel.permuted": (True, PSEUDOLABEL),
+    "pseudolabel.permuted": (True, PSEUDOLABEL | WEIGHTS),
     "train.batch": (16, TRAIN),
     "train.lr": (0.1, TRAIN),
     "train.momentum": (0.8, TRAIN),

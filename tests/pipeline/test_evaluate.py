@@ -11,6 +11,7 @@ from pipeline_helpers import content_of, flip_byte, params_of
 from slow_helpers import assert_same, stages_run
 from stage_helpers import files
 
+from pipeline import open_run
 from pipeline.recording import inspector as inspector_module
 from pipeline.recording.inspector import of_run
 from pipeline.recording.recorder import Recorder
@@ -130,7 +131,11 @@ def test_rerun_takes_the_name_of_an_evaluation_and_of_a_set(cli, evaluated_copy)
     before, ran = evaluated_copy.tree(), stages_run(evaluated_copy)
     assert cli(evaluated_copy.root, "rerun", "caffe").status == 0
     assert stages_run(evaluated_copy)[len(ran) :] == [":voc_classification"]
-    assert cli(evaluated_copy.root, "rerun", "demo-paris").status == 0
+    for name in ("demo-paris", "demo-voc"):
+        index = evaluated_copy.path(f"data/evaluation/{name}/index.json")
+        made = index.stat().st_mtime_ns
+        assert f"{name}:index is made again" in cli(evaluated_copy.root, "rerun", name).out
+        assert index.stat().st_mtime_ns > made
     assert_same(evaluated_copy.tree(), before)
     line = cli.refused(evaluated_copy.root, "rerun", "voc_classification")
     assert "give in its place one of classification, caffe" in line
@@ -176,3 +181,61 @@ def test_the_roots_plan_keeps_what_a_user_put_there(cli, evaluated_copy):
     kept = path.read_bytes()
     assert cli(evaluated_copy.root, "plan").status == 0
     assert path.read_bytes() == kept
+
+
+def test_the_runs_own_pictures_are_not_needed_to_measure_it(cli, evaluated_copy):
+    shutil.rmtree(evaluated_copy.path("data/images/demo"))
+    shutil.rmtree(folder(evaluated_copy, "oxford"))
+    before = stages_run(evaluated_copy)
+    assert cli(evaluated_copy.root, "evaluate", "oxford").status == 0
+    assert stages_run(evaluated_copy)[len(before) :] == [":retrieval"]
+    assert not evaluated_copy.path("data/images/demo").exists()
+
+
+@pytest.mark.parametrize("words", [["evaluate", "knn"], ["rerun", "whiten", "--epoch", "1", "--follow"]])
+def test_recorded_epochs_keep_their_pictures_unless_told(cli, evaluated_copy, words):
+    evaluated_copy.edit({"datasets": {"demo": {"chunk_mib": 2}}})
+    before = evaluated_copy.tree()
+    line = cli.refused(evaluated_copy.root, *words)
+    assert "datasets.demo.chunk_mib has changed" in line and "run demo (2 epochs: 1, 2" in line and "--yes" in line
+    assert_same(evaluated_copy.tree(), before)
+
+
+def test_a_result_of_other_pictures_is_left_out_of_the_tables_and_warned_of(cli, evaluated_copy):
+    pack = evaluated_copy.path("data/images/demo-test/pack.json")
+    pack.write_text(pack.read_text() + " ")
+    told = cli(evaluated_copy.root, "tables")
+    assert "evaluations/knn/result.json is of other pictures than data/images/demo-test has now" in told.out + told.err
+    assert "evaluations/oxford" not in told.out + told.err
+    with pytest.warns(UserWarning, match=r"run demo: knn is of other pictures.*evaluate --run demo knn"):
+        assert open_run("demo", evaluated_copy.root).evaluation("knn").numbers
+    with pytest.warns(UserWarning) as warned:
+        assert len(open_run("demo", evaluated_copy.root).evaluations())
+    assert [str(each.message).split()[2] for each in warned] == ["knn", "linear", "mlp"]
+
+
+def test_a_set_that_was_looked_through_and_is_gone_is_missed_before_a_run_begins(cli, evaluated_copy):
+    shutil.copytree(evaluated_copy.path("data/evaluation/demo-paris/pictures"), evaluated_copy.path("places"))
+    evaluated_copy.edit({"evaluation_sets": {"places": {"layout": "landmarks", "path": "places"}}})
+    evaluated_copy.edit({"evaluations": {"far": ENTRIES["oxford"] | {"test": "places", "whiten": "demo-oxford"}}})
+    assert cli(evaluated_copy.root, "evaluate", "far").status == 0
+    evaluated_copy.path("places").rename(evaluated_copy.path("gone"))
+    # What is measured stays; what is not cannot be.
+    assert cli(evaluated_copy.root, "evaluate", "far").status == 0
+    shutil.rmtree(folder(evaluated_copy, "far"))
+    assert "evaluation_sets.places: there is no places" in cli.refused(evaluated_copy.root, "evaluate", "far")
+
+
+def test_the_roots_plan_is_read_as_a_person_leaves_it(cli, evaluated_copy):
+    path = evaluated_copy.path("dvc.yaml")
+    evaluated_copy.edit({"evaluations": {"near": ENTRIES["knn"]}, "runs": {"demo": {"evaluations": [*NAMES, "near"]}}})
+    for text in (path.read_text().rstrip(), "stages:\n"):
+        path.write_text(text)
+        assert cli(evaluated_copy.root, "plan").status == 0
+        deps = yaml.safe_load(path.read_text())["stages"]["tables"]["deps"]
+        assert "data/runs/demo/evaluations/near/result.json" in deps
+    before = evaluated_copy.tree()
+    for text in ("stages: [", "stages: 3\n"):
+        path.write_text(text)
+        assert "mend it, or restore it with git" in cli.refused(evaluated_copy.root, "run")
+    assert_same(evaluated_copy.tree(), before)

@@ -66,6 +66,23 @@ ENTRY = {
         "segmentation reads no set of layout landmarks, as demo-paris is",
     ),
     "own whitening": ("oxford", {"whiten": "demo-oxford"}, "evaluations.oxford.whiten: the whitening is learnt on ano"),
+    "own pictures": (
+        "knn",
+        {"test": "demo"},
+        "evaluations.knn.test: demo is what it learns from: name a data set",
+    ),
+    "own pictures of a probe": ("linear", {"test": "demo"}, "evaluations.linear.test: demo is what it learns from"),
+    "own split": (
+        "detection",
+        {"test": {"split": "trainval"}},
+        "evaluations.detection.test: trainval of demo-voc is what it trains on: name another split, or set",
+    ),
+    "no neighbours": ("knn", {"k": []}, "evaluations.knn.k: "),
+    "sharp votes": (
+        "knn",
+        {"temperature": 0.001},
+        "evaluations.knn.temperature: input should be greater than",
+    ),
     "no proposals": ("detection", {"test": {"set": "plain"}}, "evaluation_sets.plain has no proposals: name selective"),
     "layer": ("linear", {"layers": ["conv6"]}, "evaluations.linear.layers: alexnet of run demo has no conv6 here"),
     "larger than the network": ("mlp", {"test": "tiny"}, "datasets.tiny (size 32) are smaller than the 64 pixels"),

@@ -54,3 +54,12 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(cli, finished, words, 
     assert told in cli.refused(finished.root, "run", *words)
     assert finished.path("params.yaml").read_bytes() == before
     assert not finished.run_path("", "b").exists()
+
+
+def test_a_new_run_takes_no_data_set_that_others_use(finished_copy, cli):
+    pictures = finished_copy.path("data/images/demo/pictures")
+    before = finished_copy.path("params.yaml").read_bytes()
+    line = cli.refused(finished_copy.root, "run", "--run", "cifar10", "--images", pictures)
+    assert line.startswith("datasets.cifar10 is there already, for run cifar, run cifar-v2, evaluation cifar-linear: ")
+    assert "demo-linear" in cli.refused(finished_copy.root, "run", "--run", "demo-test", "--images", pictures)
+    assert finished_copy.path("params.yaml").read_bytes() == before

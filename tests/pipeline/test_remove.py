@@ -91,7 +91,7 @@ def test_packed_pictures_that_no_run_has_any_more_are_offered_and_deleted(with_p
 def test_a_run_goes_with_its_pictures_and_never_with_those_of_others_or_the_users_own(with_pictures, cli):
     project, folder = with_pictures
     project.edit({"runs": {"other": {"dataset": "mine"}}})
-    assert "other has the pictures" in cli.refused(project.root, "remove", "mine", "--pictures", "--yes")
+    assert "run other needs the pictures" in cli.refused(project.root, "remove", "mine", "--pictures", "--yes")
     assert cli(project.root, "remove", "other", "--yes").status == 0
     own = project.path("data/images/mine/own")
     folder.rename(own)
@@ -107,3 +107,38 @@ def test_the_default_data_set_keeps_its_entry(finished_copy, cli):
     assert cli(finished_copy.root, "remove", "demo", "--pictures", "--yes").status == 0
     assert not finished_copy.path("data/images/demo").exists()
     assert "demo" in content_of(finished_copy.root)["datasets"]
+
+
+def test_pictures_that_a_run_is_measured_on_are_not_offered_and_stay(finished_copy, cli):
+    finished_copy.edit({"runs": {"t": {"dataset": "demo-test"}}})
+    finished_copy.run_path("evaluations/demo-linear").mkdir(parents=True)
+    finished_copy.run_path("", "t").mkdir()
+    finished_copy.path("data/images/demo-test").mkdir()
+    assert cli(finished_copy.root, "remove", "t", "--yes").out == "run t is deleted\n"
+    line = cli.refused(finished_copy.root, "remove", "demo-test", "--pictures", "--yes")
+    assert line == "--pictures: run demo needs the pictures of demo-test too: leave it out"
+    finished_copy.run_path("evaluations/demo-linear").rmdir()
+    assert cli(finished_copy.root, "remove", "demo-test", "--pictures", "--yes").status == 0
+    # `evaluations` of params.yaml names it still.
+    assert "demo-test" in content_of(finished_copy.root)["datasets"]
+
+
+def test_after_a_stop_the_same_command_goes_on(with_pictures, cli, monkeypatch):
+    project, _ = with_pictures
+    words = ("remove", "mine", "--pictures", "--yes")
+
+    def stopped(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", stopped)
+    assert cli(project.root, *words).status == 130
+    monkeypatch.undo()
+    assert cli(project.root, *words).out == "run mine is deleted\n"
+    assert not project.path("data/images/mine").exists() and "mine" not in content_of(project.root)["datasets"]
+
+
+def test_a_run_without_pictures_has_none_to_delete(finished_copy, cli):
+    finished_copy.edit({"runs": {"bare": {"dataset": None, "epochs": 0}}})
+    finished_copy.run_path("", "bare").mkdir()
+    line = cli.refused(finished_copy.root, "remove", "bare", "--pictures", "--yes")
+    assert line == "--pictures: run bare has no packed pictures: leave it out"

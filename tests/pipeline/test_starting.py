@@ -164,6 +164,10 @@ def test_what_torchvision_publishes_is_fetched_once_and_kept_with_its_version(pr
     begun(project, "torchvision:resnet18", images=photos)
     prepare(project.root, Request("other", images=photos, weights="torchvision:resnet18"))
     assert asked == [f"https://example.org/models/resnet18-{digest[:8]}.pth"]
+    # In a clone params.yaml has come along, and the file has not.
+    project.path(name).unlink()
+    assert begun(project, "torchvision:resnet18").params.init.sha256 == digest
+    assert len(asked) == 2
 
 
 def test_without_a_network_the_file_to_fetch_and_the_command_to_give_are_named(project, photos, resnet18, monkeypatch):
@@ -175,11 +179,13 @@ def test_without_a_network_the_file_to_fetch_and_the_command_to_give_are_named(p
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     before = project.tree(), project.path("params.yaml").read_bytes()
-    line = refused(lambda: begun(project, "torchvision:resnet18", images=photos, epochs=0))
+    sets = ["cluster.k=20"]
+    line = refused(lambda: begun(project, "torchvision:resnet18", images=photos, epochs=0, sets=sets))
     path = project.path(f"data/weights/resnet18-{digest[:8]}.pth")
     assert f"https://example.org/models/resnet18-{digest[:8]}.pth cannot be fetched (Name or service" in line
     assert f"put it there as {path}" in line
-    command = f"python -m pipeline run --run mine --images {photos} --epochs 0 --weights torchvision:resnet18"
+    command = f"python -m pipeline run --run mine --images {photos} --epochs 0 --set cluster.k=20"
+    command += " --weights torchvision:resnet18"
     assert line.endswith(f"then `{command}`")
     assert (project.tree(), project.path("params.yaml").read_bytes()) == before
     # Put there by hand it is used; another file under its name is not.

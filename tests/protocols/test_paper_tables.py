@@ -169,3 +169,24 @@ def test_letters_go_on_after_z():
 
 def test_what_no_table_has_room_for_changes_none():
     assert tables(result("other", {"score": 1.0})).keys() == tables().keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("kmeans", "DeepCluster (this run)"),
+        ("pic", "DeepCluster by PIC (this run)"),
+        ("deepcluster-v2", "DeepCluster-v2 (this run)"),
+        ("permuted", "Permuted pseudo-labels (this run)"),
+    ],
+)
+def test_a_row_is_named_by_what_it_was_trained_with(method, name):
+    (row,) = measured(tables(probe(of=network(method=method)))["table1"])
+    assert row.method == name
+
+
+def test_a_row_says_that_it_was_tested_on_pictures_that_it_was_trained_on():
+    content = voc("segmentation", "all", 50.0)
+    content["measured_on"]["test_images_trained_on"] = 7
+    (row,) = measured(tables(content)["table2"])
+    assert any(note.startswith("7 test pictures by its name") or "7 test pictures" in note for note in row.notes)

@@ -50,6 +50,17 @@ def test_a_reader_that_has_gone_stops_nothing_and_the_log_goes_on(tmp_path):
     assert [line[20:] for line in (tmp_path / "log.txt").read_text().splitlines()] == ["read", "first", "second"]
 
 
+def test_a_terminal_that_has_gone_stops_nothing_and_the_log_goes_on(tmp_path):
+    ours, theirs = os.openpty()
+    with open(theirs, "w") as stream, Reporter(tmp_path / "log.txt", stream) as told:
+        told.say("read")
+        os.close(ours)
+        for number in told.progress(range(2), "what", 2, lambda _: 1):
+            told.say(f"line {number}")
+    lines = [line[20:] for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert lines == ["read", "line 0", "line 1"]
+
+
 def test_a_name_that_is_not_utf8_can_be_logged(tmp_path):
     Reporter(tmp_path / "log.txt", io.StringIO()).note("caf\udce9.jpg")
     assert "caf\\udce9.jpg" in (tmp_path / "log.txt").read_text()

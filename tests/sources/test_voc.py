@@ -165,3 +165,10 @@ def test_torchvision_reads_what_is_drawn_as_we_do(tmp_path):
     for picture, mask in VOCSegmentation(str(tmp_path), "2007", "trainval"):
         assert mask.mode == "P" and mask.size == picture.size
         assert set(np.unique(np.asarray(mask))) <= {*range(11), 255}
+
+
+def test_a_list_that_has_the_name_of_a_split_is_refused(tmp_path):
+    small_voc(tmp_path, ("a", "b", "c"))
+    write(tmp_path, {"lists/mine.txt": "b\n"})
+    line = refused(lambda: survey(tmp_path, entry("voc", lists={"train": "lists/mine.txt"})))
+    assert line.endswith("lists.train: the set has a split of that name: name the list otherwise")

@@ -1,5 +1,7 @@
 """stages/linear_probe.py, mlp.py and knn.py: numbers from the tables, and neighbours found without the pipeline."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,9 @@ from torch.nn.functional import normalize
 
 from pipeline import open_run
 from stages.artifacts.pictures import PackedImages
+from stages.linear_probe import _rates
+from stages.parameters.protocols.linear_probe import LinearProbeParams
+from stages.protocols.linear_probe import RELEASED_RATES, ZHANG_RATES, Rates
 
 CLASSES = 10
 
@@ -128,3 +133,12 @@ def test_a_layer_that_the_network_lacks_is_refused_with_those_that_it_has(evalua
     assert "conv6" in line and "conv5" in line
     edited(evaluated_copy, "mlp", layer="conv9")
     assert "conv9" in refused(lambda: evaluate_again(evaluated_copy, "mlp"))
+
+
+def test_what_is_given_of_a_layers_rates_changes_that_alone():
+    entry = {"name": "a", "protocol": "linear_probe", "train": "b", "test": "c", "layers": ["conv3", "conv4"]}
+    found = _rates(LinearProbeParams(**entry, follow="zhang", rates={"conv4": {"lr": 0.005}}))
+    assert found["conv3"] == ZHANG_RATES
+    assert found["conv4"] == replace(ZHANG_RATES, lr=0.005)
+    found = _rates(LinearProbeParams(**entry, rates={"conv3": {"weight_decay": 0.5}}))
+    assert found == {"conv3": replace(RELEASED_RATES["conv3"], weight_decay=0.5), "conv4": Rates()}

@@ -1,5 +1,6 @@
 """stages/voc_classification.py, detection.py and segmentation.py on drawn scenes, whose files are read again here."""
 
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,6 +20,7 @@ from stages import voc_classification as voc_classification_module
 from stages.artifacts.weights import load_backbone
 from stages.protocols.classification import classifier
 from stages.protocols.detecting import Found
+from stages.runtime.evaluating import trained_on_too
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -194,3 +196,18 @@ def test_an_unknown_split_is_refused_with_those_that_there_are(evaluated_copy):
         edited(evaluated_copy, name, test={"set": "demo-voc", "split": "tset"})
         line = refused(lambda name=name: evaluate_again(evaluated_copy, name))
         assert "no split tset" in line and "Main/test" in line
+
+
+@pytest.mark.parametrize("name", ["classification", "detection", "segmentation"])
+def test_pictures_that_are_trained_on_are_not_tested_on(evaluated_copy, name):
+    edited(evaluated_copy, name, test={"set": "demo-voc", "split": "train"})
+    line = refused(lambda: evaluate_again(evaluated_copy, name))
+    assert f"evaluations.{name}: 10 of the pictures of train are in trainval too, such as " in line
+
+
+def test_pictures_of_another_set_with_names_that_were_trained_on_are_told():
+    train, test = SimpleNamespace(names=["a", "b", "c"]), SimpleNamespace(names=["c", "d"])
+    params = SimpleNamespace(train=SimpleNamespace(set="sbd"), test=SimpleNamespace(set="voc2012"))
+    every = np.arange(3), np.arange(2)
+    assert trained_on_too(params, train, every[0], test, every[1]) == {"test_images_trained_on": 1}
+    assert trained_on_too(params, train, every[0][:2], test, every[1]) == {}

@@ -90,6 +90,11 @@ class OfPackedParams(ProtocolParams):
     per_class: Annotated[Int, Field(ge=1)] | None = None
     """Labelled pictures of each class to learn from; null: all."""
 
+    def contradiction(self) -> str | None:
+        if self.train == self.test:
+            return f".test: {self.test} is what it learns from: name a data set of other pictures of the same classes"
+        return None
+
 
 class FineTunedParams(ProtocolParams):
     """A protocol that goes on training the network, on pictures at their own size."""
@@ -102,6 +107,11 @@ class FineTunedParams(ProtocolParams):
     """Pictures to test on."""
     layers: Literal["fc6-8", "all"]
     """What is trained: the linear layers alone, or the convolutions too."""
+
+    def contradiction(self) -> str | None:
+        if self.train == self.test:
+            return f".test: {self.test.split} of {self.test.set} is what it trains on: name another split, or set"
+        return None
 
 
 @cache

@@ -14,10 +14,10 @@ class KnnParams(OfPackedParams):
     """Weighted nearest neighbours by cosine on the last layer's features; not in the paper."""
 
     protocol: Literal["knn"]
-    k: tuple[Annotated[Int, Field(ge=1)], ...] = (10, 20, 200)
+    k: Annotated[tuple[Annotated[Int, Field(ge=1)], ...], Field(min_length=1)] = (10, 20, 200)
     """Numbers of neighbours, a result each."""
-    temperature: Annotated[Float, Field(gt=0)] = 0.07
-    """A neighbour of cosine c weighs exp(c / temperature)."""
+    temperature: Annotated[Float, Field(ge=0.002)] = 0.07
+    """A neighbour of cosine c weighs exp(c / temperature), which a smaller one would take beyond float64."""
     batch: Annotated[Int, Field(ge=1)] = 256
     """Pictures a forward pass."""
 

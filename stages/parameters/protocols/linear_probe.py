@@ -17,10 +17,10 @@ TEN_CROPS = 10
 class LayerRates(Section):
     """SGD of one layer's classifier; the paper chose both by cross-validation, and published neither."""
 
-    lr: Annotated[Float, Field(gt=0)] = 0.01
-    """Step size of the first step."""
-    weight_decay: Annotated[Float, Field(ge=0)] = 1e-4
-    """Factor of the l2 penalty."""
+    lr: Annotated[Float, Field(gt=0)] | None = None
+    """Step size of the first step; null: as of `follow`."""
+    weight_decay: Annotated[Float, Field(ge=0)] | None = None
+    """Factor of the l2 penalty; null: as of `follow`."""
 
 
 class LinearProbeParams(OfPackedParams):
@@ -47,7 +47,9 @@ class LinearProbeParams(OfPackedParams):
 
     def contradiction(self) -> str | None:
         unused = [layer for layer in self.rates if layer not in self.layers]
-        return f".rates: {unused[0]} is not one of its layers ({', '.join(self.layers)})" if unused else None
+        if unused:
+            return f".rates: {unused[0]} is not one of its layers ({', '.join(self.layers)})"
+        return super().contradiction()
 
     def work(self, train: int, test: int) -> tuple[int, int]:
         tests = math.ceil(self.epochs / self.test_every)

@@ -37,7 +37,10 @@ def test_a_dvc_yaml_that_is_missing_or_damaged_is_written_again(finished_copy, l
 
 def test_fewer_epochs_than_recorded_is_refused_and_deletes_nothing(finished_copy):
     before = finished_copy.tree(), planned_files(finished_copy.root)
-    with pytest.raises(Refusal, match=r"epochs: 1 is fewer than the 2 recorded.*nothing was deleted.*branch"):
+    with pytest.raises(
+        Refusal,
+        match=r"epochs: 1 is fewer than the 2 recorded.*nothing was deleted.*branch --from demo@1 .*--epochs 1`",
+    ):
         plan_command(finished_copy.root, Request("demo", epochs=1, yes=True), quiet())
     finished_copy.edit({"epochs": 1})
     with pytest.raises(Refusal, match="fewer"):

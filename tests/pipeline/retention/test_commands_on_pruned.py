@@ -86,3 +86,14 @@ def test_verify_hashes_what_is_kept(pruned_copy, cli):
     assert ended.status == 1
     assert "0002/centroids.npy differs: its epoch is pruned, so no stage makes it; `dvc checkout" in ended.out
     assert "0004/checkpoint.pt differs: its epoch is pruned, so no stage makes it; copy it" in ended.out
+
+
+def test_pictures_of_pruned_epochs_are_replaced_by_no_others(pruned_copy, cli):
+    before = pruned_copy.tree()
+    line = cli.refused(pruned_copy.root, "run", "--set", "datasets.demo.size=80", "--yes")
+    assert "datasets.demo.size has changed" in line and "are pruned (1 to 4)" in line
+    assert "`python -m pipeline run --run NAME --images " in line
+    assert pruned_copy.tree() == before
+    pruned_copy.edit({"datasets": {"demo": {"size": 80}}})
+    line = cli.refused(pruned_copy.root, "rerun", "pack", "--dataset", "demo")
+    assert " and lost, being pruned)" in line

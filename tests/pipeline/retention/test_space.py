@@ -123,3 +123,14 @@ def test_what_a_pruned_run_goes_on_with_needs_one_epoch_and_no_more(shortened):
     needed = space(shortened.root, params, 40, found).needed * 1e9
     one = 40 * (128 * 4 + 8 * 4) + parameters(params) * 8
     assert one < needed < 2 * one
+
+
+def test_what_a_stopped_stage_has_written_is_needed_once(make_project):
+    project = make_project(plan=False)
+    params = params_of(project.root)
+    states = of_run(project.root, params)
+    needed = space(project.root, params, 170, states).needed
+    partial = project.path("data/images/demo/.partial-pack")
+    partial.mkdir(parents=True)
+    (partial / "part").write_bytes(bytes(100_000))
+    assert needed - space(project.root, params, 170, states).needed == pytest.approx(100_000 / 1e9)
