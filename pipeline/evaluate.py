@@ -58,7 +58,7 @@ def prepare(root: Path, run: str, names: list[str]) -> Prepared:
     params = own.model_copy(update={"evaluations": chosen})
     check_evaluations(params)
     for evaluation in chosen:
-        if why := lacking(root, run, evaluation):
+        if why := lacking(root, evaluation):
             raise Refusal(f"evaluation {evaluation.name}: {why}; `python -m pipeline data` tells what should lie where")
     _refuse_unfinished(root, own)
     return Prepared(settings, params)

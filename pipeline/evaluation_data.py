@@ -6,26 +6,26 @@ from itertools import pairwise
 from pathlib import Path
 
 from stages.artifacts.documents import load_json
-from stages.dag.folders import dataset_folder, evaluation_folder, set_folder
-from stages.dag.names import INDEX_SUMMARY, PACK, PROPOSALS, RESULT
+from stages.artifacts.index import EvaluationIndex
+from stages.dag.folders import dataset_folder, set_folder
+from stages.dag.names import INDEX_SUMMARY, PACK, PROPOSALS
 from stages.errors import Refusal
 from stages.parameters.checks import same_classes
 from stages.parameters.evaluation import Evaluation
-from stages.parameters.protocols import Split
+from stages.parameters.protocols import FineTunedParams, Split
 from stages.parameters.run import RunParams
+from stages.runtime.evaluating import trained_on_too
 
 
 def with_data(root: Path, params: RunParams) -> tuple[RunParams, dict[str, str]]:
     """A run with those of its evaluations alone whose data is there, and for each of the others what is missing."""
-    missing = {
-        evaluation.name: why for evaluation in params.evaluations if (why := lacking(root, params.run, evaluation))
-    }
+    missing = {evaluation.name: why for evaluation in params.evaluations if (why := lacking(root, evaluation))}
     present = tuple(evaluation for evaluation in params.evaluations if evaluation.name not in missing)
     return params.model_copy(update={"evaluations": present}), missing
 
 
-def lacking(root: Path, run: str, evaluation: Evaluation) -> str | None:
-    """What of the data of a run's evaluation is not there, in words; None where nothing lacks, or where it is measured.
+def lacking(root: Path, evaluation: Evaluation) -> str | None:
+    """What of the data of an evaluation is not there, in words; None where nothing lacks.
 
     Whether a folder that is there is whole is for `pack` and `index` to find.
     """
@@ -33,11 +33,9 @@ def lacking(root: Path, run: str, evaluation: Evaluation) -> str | None:
         made = dataset.generate is not None or (root / dataset_folder(dataset.name) / PACK).exists()
         if not made and not (root / dataset.path).exists():
             return f"datasets.{dataset.name}: there is no {dataset.path}"
-    measured = (root / evaluation_folder(run, evaluation.name) / RESULT).exists()
     for one in evaluation.sets:
         # Its pictures are not packed: what was looked through is read again to be measured on.
-        made = one.draw is not None or (measured and (root / set_folder(one.name) / INDEX_SUMMARY).exists())
-        if not made and not (root / one.path).exists():
+        if one.draw is None and not (root / one.path).exists():
             return f"evaluation_sets.{one.name}: there is no {one.path}"
         if evaluation.params.reads_proposals and not (root / set_folder(one.name) / PROPOSALS).exists():
             for split, path in one.proposals.items():
@@ -75,3 +73,7 @@ def refuse_unfit(root: Path, params: RunParams) -> None:
                 classes[f"datasets.{read}"] = info["classes"]
         for (one, these), (other, those) in pairwise(classes.items()):
             same_classes(these, those, one, other)
+        if isinstance(entry, FineTunedParams) and entry.train.set == entry.test.set:
+            index = EvaluationIndex(root / set_folder(entry.train.set), root)
+            rows, tested = (index.rows(part.split, entry.lists) for part in (entry.train, entry.test))
+            trained_on_too(entry, index, rows, index, tested)

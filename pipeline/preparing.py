@@ -102,7 +102,7 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     states = of_run(root, params, settings.content)
     refuse_pruned(root, params, states)
     refuse_stale_packs(root, states, datasets(params), yes=request.yes, besides=params)
-    refuse_weights(root, params, states)
+    refuse_weights(root, params, states, request.weights, _command(request))
     needed = space(root, params, count, states)
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
@@ -245,11 +245,16 @@ def _start(root: Path, request: Request, pictures: str) -> Start | None:
     """The weights that a new run begins with."""
     if request.weights is None:
         return None
+    return start(root, request.weights, _command(request, pictures))
+
+
+def _command(request: Request, pictures: str = "") -> str:
+    """The command that asks for the same, but for its weights."""
     words = ["python -m pipeline run --run", request.run, pictures]
     words.append("" if request.epochs is None else f"--epochs {request.epochs}")
     words.append("" if request.preset == "fit" else f"--preset {request.preset}")
     words += [f"--set {shlex.quote(each)}" for each in request.sets]
-    return start(root, request.weights, " ".join(filter(None, words)))
+    return " ".join(filter(None, words))
 
 
 def _device(settings: Settings, request: Request) -> str:

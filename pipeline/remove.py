@@ -26,7 +26,7 @@ def remove(root: Path, name: str, *, yes: bool, pictures: bool = False) -> str |
         The name of its data set where no other run has that and it stays.
 
     Raises:
-        Refusal: no such run, it is in use, or another run has its pictures too.
+        Refusal: no such run, it is in use, or another run has its pictures too, or was measured on them.
     """
     refuse_name(name)
     settings = Settings(root)
@@ -80,7 +80,8 @@ def _refuse_pictures(root: Path, settings: Settings, name: str, packed: Path | N
     """Refuses to delete pictures that another run has, or that are the user's own."""
     if others:
         raise Refusal(f"--pictures: run {' and '.join(others)} needs the pictures of {name} too: leave it out")
-    if packed is None or not packed.exists():
+    # Where the entry is there and the pictures are not, an earlier attempt was stopped.
+    if packed is None or not (packed.exists() or packed.name in settings.datasets()):
         raise Refusal(f"--pictures: run {name} has no packed pictures: leave it out")
     entry = settings.datasets().get(packed.name) or {}
     source = root / str(entry.get("path", ""))

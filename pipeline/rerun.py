@@ -74,11 +74,14 @@ def rerun(
         others = [load_dataset_params(root, dataset.name) for dataset in datasets(params)]
         refuse_stale_packs(root, Inspector(root, params).states(data), others, yes=yes)
     with Engine(root, run_name, report) as engine:
+        count = 0
         if chosen[0].run is None:
-            count = engine.provide([node for node in nodes if node.folder == chosen[0].folder], force=chosen[0].stage)
-        else:
+            own = [node for node in data if node.folder == chosen[0].folder]
+            count += engine.provide(own, force=chosen[0].stage)
+        if follow:
             # Before the run's stages hold the pictures.
-            count = engine.provide(data) if follow else 0
+            count += engine.provide(data)
+        if chosen[0].run is not None:
             count += engine.execute(chosen, params, {chosen[0].id})
         if follow:
             later = nodes[nodes.index(chosen[0]) + 1 :]

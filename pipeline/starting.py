@@ -63,7 +63,7 @@ def start(root: Path, weights: str, command: str) -> Start:
     source = None
     if weights.startswith(PREFIX):
         published = _published(weights)
-        path, source = root / FETCHED / published.url.rpartition("/")[2], _source(weights, published)
+        path, source = _place(root, published), _source(weights, published)
         if not path.exists():
             _fetch(published.url, path, f"{command} --weights {weights}")
     else:
@@ -72,6 +72,11 @@ def start(root: Path, weights: str, command: str) -> Start:
     if source is not None and not found.sha256.startswith(_digest_in(path.name)):
         raise Refusal(f"{path} is not what its name says, by its sha256: delete it, then give the same command again")
     return Start(InitParams(weights=adopted_path(root, path), sha256=found.sha256, source=source), found.model)
+
+
+def _place(root: Path, published: Any) -> Path:
+    """Where the file of published weights is kept."""
+    return root / FETCHED / str(published.url).rpartition("/")[2]
 
 
 def refuse_other_start(root: Path, params: RunParams, weights: str) -> str | None:
@@ -87,12 +92,8 @@ def refuse_other_start(root: Path, params: RunParams, weights: str) -> str | Non
             "to go on with it"
         )
     if weights.startswith(PREFIX):
-        published = _published(weights)
-        given = _source(weights, published)
+        given = _source(weights, _published(weights))
         if given == init.source:
-            if not (path := root / init.weights).exists():
-                # params.yaml travels by git, the weights do not.
-                _fetch(published.url, path, f"python -m pipeline run --run {params.run} --weights {weights}")
             return None
     else:
         given = weights
@@ -108,13 +109,24 @@ def refuse_other_start(root: Path, params: RunParams, weights: str) -> str | Non
     )
 
 
-def refuse_weights(root: Path, params: RunParams, states: list[NodeStatus]) -> None:
-    """Refuses, before any work, weights that `init` is going to refuse."""
+def refuse_weights(root: Path, params: RunParams, states: list[NodeStatus], given: str | None, command: str) -> None:
+    """Refuses, before any work, weights that `init` is going to refuse.
+
+    Those of torchvision are fetched where they are not there, as in a clone: params.yaml travels by git, they do not.
+
+    Args:
+        given: what `--weights` names.
+        command: as of `start`.
+    """
     if params.init.weights is None or not any(s.node.stage == "init" and s.state != "done" for s in states):
         return
     from stages.artifacts.weights import read_weights, refuse_other_model
 
     path = root / params.init.weights
+    if given is not None and given.startswith(PREFIX) and not path.exists():
+        published = _published(given)
+        if path == _place(root, published):
+            _fetch(published.url, path, f"{command} --weights {given}")
     refuse_other_model(path, read_weights(path, params.init.sha256).model, params.model)
 
 

@@ -12,7 +12,7 @@ from pipeline.recording.inspector import nodes_on_disk
 from stages.artifacts.records import readable_lock, recorded_stages
 from stages.artifacts.remedies import maker, remedy
 from stages.artifacts.run_params import load_run_params, with_evaluations
-from stages.dag.folders import epoch_folder, run_folder
+from stages.dag.folders import IMAGES, epoch_folder, run_folder
 from stages.dag.names import BRANCH, CHECKPOINT, LOCK
 from stages.dag.nodes import PRUNED
 from stages.parameters.run import RunParams
@@ -53,8 +53,10 @@ def verify(root: Path, run: str, report: Reporter) -> list[str]:
                 where = "final" if Path(node.folder).name == "final" else node.epoch
                 # `init` has the number 0 and takes no --epoch; a stage of a data set has no run of its own.
                 again = remedy(node.stage, node.run or run, where or None)
-                if node.run is None:
+                if node.folder.startswith(IMAGES):
                     again = maker(path)
+                elif node.run is None:
+                    again = remedy(Path(node.folder).name, run, None)
                 if node.stage == PRUNED:
                     again = "its epoch is pruned, so no stage makes it; " + (
                         "copy it from where the run was made"

@@ -146,7 +146,9 @@ def rerun(
     epoch: Annotated[str | None, typer.Option("--epoch", help="Number of the epoch, or final.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="For pack: the data set.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Run what depends on it too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="For pack: replace pictures that changed.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Replace pictures that changed, also those of recorded epochs.")
+    ] = False,
 ) -> None:
     """Run one stage again, up to date or not.
 

@@ -50,7 +50,9 @@ WholeEpoch = Annotated[
     typer.Option("--epoch", help="Number of a whole epoch, or final; by default the last there is."),
 ]
 Save = Annotated[Path | None, typer.Option("--save", help="Draw them too: a .png, .jpg or .webp.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Recompute recorded epochs, or delete, without asking.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Recompute recorded epochs, replace their pictures, or delete, without asking.")
+]
 
 
 def requested(command: Callable[[Request, Reporter], None]) -> Callable[..., None]:

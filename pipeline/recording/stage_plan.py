@@ -69,7 +69,9 @@ class StagePlan:
         content = editor.load(path.read_text(encoding="utf-8")) if path.exists() else {}
         if content.get("stages") is None:
             content["stages"] = {}
-        entry, wanted = content["stages"].setdefault(node.stage, {}), stage_entry(node)
+        if not isinstance(content["stages"].get(node.stage), dict):
+            content["stages"][node.stage] = {}
+        entry, wanted = content["stages"][node.stage], stage_entry(node)
         for key in [key for key in entry if key not in wanted]:
             del entry[key]
         # Key by key: to ruamel a comment below a stage belongs to the stage's last value.

@@ -46,7 +46,7 @@ def reason(root: Path, run: str, epoch: int, values: Mapping[str, Any]) -> str:
         with open(path, "rb") as file:
             if hashlib.file_digest(file, "md5").hexdigest() != item["md5"]:
                 other = _or_another_run(path) if path.name == PACK else _or_branch(root, run)
-            return f"{what}, and {name} is not what it was made with: restore that file{other}"
+                return f"{what}, and {name} is not what it was made with: restore that file{other}"
     return f"{what}: it cannot be computed again, and nothing asks for it; leave out --force"
 
 

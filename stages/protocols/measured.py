@@ -154,7 +154,7 @@ def notes(result: Result) -> Iterator[str]:
     where = f": regions of {name}'s {settings['layer']}" if settings["protocol"] == "retrieval" else ""
     yield f"{on(result)}{where}."
     if shared := result["measured_on"].get(SHARED):
-        yield f"{plural(shared, 'test picture')} by its name trained on as well: this number flatters."
+        yield f"{plural(shared, 'test picture')} trained on as well, going by names: this number flatters."
     if settings.get("follow") == "zhang":
         yield "The classifier and schedule of Zhang et al. [72], from whom other rows are quoted."
     best = result["numbers"].get("best_top1")

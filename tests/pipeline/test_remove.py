@@ -123,16 +123,17 @@ def test_pictures_that_a_run_is_measured_on_are_not_offered_and_stay(finished_co
     assert "demo-test" in content_of(finished_copy.root)["datasets"]
 
 
-def test_after_a_stop_the_same_command_goes_on(with_pictures, cli, monkeypatch):
+@pytest.mark.parametrize("where", ["pipeline.remove.shutil.rmtree", "pipeline.settings.Settings.save"])
+def test_after_a_stop_the_same_command_goes_on(with_pictures, cli, monkeypatch, where):
     project, _ = with_pictures
     words = ("remove", "mine", "--pictures", "--yes")
 
-    def stopped(path):
+    def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shutil, "rmtree", stopped)
-    assert cli(project.root, *words).status == 130
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(where, stopped)
+        assert cli(project.root, *words).status == 130
     assert cli(project.root, *words).out == "run mine is deleted\n"
     assert not project.path("data/images/mine").exists() and "mine" not in content_of(project.root)["datasets"]
 
