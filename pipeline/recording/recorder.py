@@ -19,6 +19,7 @@ from pipeline.recording.hashes import md5
 from pipeline.recording.lock_files import keep_entry, keep_lock, restore_lock
 from pipeline.recording.repository import AGAIN, Repository, one_line
 from stages.artifacts.writing import space_told
+from stages.dag.folders import IMAGES
 from stages.dag.names import LOCK, PLAN
 from stages.dag.nodes import Node
 from stages.errors import Refusal
@@ -221,6 +222,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _unplanned(node: Node, why: str) -> Refusal:
-    # Data is planned with any run that reads it.
-    plan = f"python -m pipeline plan --run {node.run or 'RUN'}"
-    return Refusal(f"{node.folder}/dvc.yaml cannot be read ({why}): `{plan}` writes it anew")
+    again = f"plan --run {node.run}"
+    if node.run is None:
+        again = f"rerun pack --dataset {Path(node.folder).name}" if node.folder.startswith(IMAGES) else "plan --run RUN"
+    return Refusal(f"{node.folder}/dvc.yaml cannot be read ({why}): `python -m pipeline {again}` writes it anew")

@@ -140,7 +140,7 @@ def test_verify_finds_what_changed_since_the_branch(finished_copy, name):
     path = finished_copy.run_path(f"epochs/0001/{name}", "b")
     flip_byte(path)
     assert verify(finished_copy.root, "b", Reporter(stream=told)) == [f"data/runs/b/epochs/0001/{name}"]
-    assert f"{name} differs: no stage makes it; `python -m pipeline branch --from demo@1`" in told.getvalue()
+    assert f"{name} differs: no stage makes it; copy it from demo@1, where it began" in told.getvalue()
     path.unlink()
     assert verify(finished_copy.root, "b", Reporter(stream=told)) == [f"data/runs/b/epochs/0001/{name}"]
     assert f"{name} is missing" in told.getvalue()

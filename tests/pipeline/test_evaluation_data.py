@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from params_helpers import BASE
 from stage_helpers import refused
@@ -19,7 +20,16 @@ def root(tmp_path):
         lay(tmp_path, f"images/{name}/pack.json", images=20, labelled=20, classes=["a", "b"])
     splits = {"Main/trainval": 9, "Main/test": 9, "Segmentation/trainval": 5, "Segmentation/test": 5}
     lay(tmp_path, "evaluation/demo-voc/index.json", splits=splits, classes=["a", "b"])
+    pictures(tmp_path, ["trainval"], ["test"])
     return tmp_path
+
+
+def pictures(root, *splits):
+    """A picture of the demo's scenes in each of the given splits."""
+    listed = [[f"{kind}/{split}" for kind in ("Main", "Segmentation") for split in each] for each in splits]
+    size = [8] * len(splits)
+    frame = pd.DataFrame({"name": [*map(str, range(len(splits)))], "height": size, "width": size, "splits": listed})
+    frame.to_parquet(root / "data/evaluation/demo-voc/index.parquet")
 
 
 def lay(root, name, **content):
@@ -47,6 +57,12 @@ def test_the_demos_evaluations_fit_what_is_there(root):
 def test_what_does_not_fit_is_refused(root, name, content, told):
     lay(root, name, **content)
     assert told in refused(lambda: refuse_unfit(root, PARAMS))
+
+
+def test_pictures_that_are_trained_and_tested_on_are_told_before_training(root):
+    pictures(root, ["trainval"], ["trainval", "test"])
+    line = refused(lambda: refuse_unfit(root, PARAMS))
+    assert line.startswith("evaluations.demo-classification-fc6-8: 1 of the pictures of test are in trainval too")
 
 
 def test_boxes_that_are_not_there_leave_out_detection_alone(tmp_path):

@@ -37,4 +37,5 @@ def test_the_guard_tells_a_changed_key_from_a_missing_checkpoint(pruned_copy, mo
     told = guarded(pruned_copy, 4, monkeypatch, capsys)
     assert "checkpoint.pt is missing, which epoch 5 starts from" in told or "is not what it was made with" in told
     flip_byte(pruned_copy.path("data/images/demo/pack.json"))
-    assert "data/images/demo/pack.json is not what it was made with" in guarded(pruned_copy, 3, monkeypatch, capsys)
+    told = guarded(pruned_copy, 3, monkeypatch, capsys)
+    assert "data/images/demo/pack.json is not what it was made with" in told and "--run NAME --dataset demo`" in told
