@@ -4,9 +4,9 @@ FOLDER holds train/CLASS/ and test/CLASS/ with pictures of 32 pixels, such as CI
 run of the pipeline for each seed, in a copy of the project that stays in `--work`: stopped, the same command goes on.
 A row is measured by the linear probe of its layers, on test/, and by its groups against the classes of train/. With
 `--whole` the rows are those of `WHOLE`, as long as params.yaml has them. What was measured is in docs/study.csv
-(length, variant, seed, epoch, measure, value, machine), its tables in docs/results.md. Runs that `--work` does not hold
-keep their lines there: the hours of a study may be of several days and machines. Where a row has changed since, delete
-its lines.
+(length, variant, seed, epoch, measure, value, machine), its tables in docs/results.md; docs/study.png shows the whole
+rows. Runs that `--work` does not hold keep their lines there: the hours of a study may be of several days and machines.
+Where a row has changed since, delete its lines.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from learn import ROOT, SEEDS, project
 from report import processor, write
+from study_figure import draw
 
 from pipeline import open_run
 from pipeline.preparing import Request
@@ -36,6 +37,7 @@ from stages.parameters.resolution import merge
 from stages.runtime.report import Reporter
 
 DOCUMENT, TABLE = ROOT / "docs" / "results.md", ROOT / "docs" / "study.csv"
+PICTURE = ROOT / "docs" / "study.png"
 START, END = "<!-- study: begin -->", "<!-- study: end -->"
 
 PROBE = "cifar-linear"
@@ -260,6 +262,7 @@ def study(root: Path, length: str, seeds: Sequence[int], variants: Sequence[str]
         frame = with_others(all_measured(root), TABLE)
         frame.to_csv(TABLE, index=False)
         write(DOCUMENT, text_of(frame), START, END)
+        draw(frame[frame["length"] == "whole"], LAYERS, PICTURE)
 
 
 def main() -> int:

@@ -123,3 +123,21 @@ def test_pictures_that_are_not_there_are_refused_before_a_run(study, tmp_path):
 def test_the_document_has_a_place_for_its_tables(study):
     text = study.DOCUMENT.read_text(encoding="utf-8")
     assert 0 < text.index(study.START) < text.index(study.END)
+
+
+def test_the_picture_shows_means_of_the_seeds_beside_the_untrained_network(study):
+    from study_figure import figure_of
+
+    found = [(study.BASE, 0, 1, "nmi_labels", 0.1), (study.BASE, 1, 1, "nmi_labels", 0.3)]
+    found += [(study.BASE, seed, 2, measure, 0.5) for seed in (0, 1) for measure in ("nmi_labels", "nmi_previous")]
+    for variant, groups, probe in ((study.BASE, 0.6, 70.0), ("untrained", 0.2, 60.0)):
+        found += [(variant, 0, "final", "nmi_labels", groups)]
+        found += [(variant, 0, "final", layer, probe) for layer in study.LAYERS]
+    frame = pd.DataFrame([("whole", *row, "a machine") for row in found], columns=list(study.COLUMNS))
+    labels, previous, probe = figure_of(frame, study.LAYERS).axes
+    drawn = [list(line.get_ydata()) for line in labels.get_lines()]
+    assert drawn == [pytest.approx([0.2, 0.5]), [0.6], [0.2, 0.2]]
+    assert [list(line.get_ydata()) for line in previous.get_lines()] == [[0.5]]
+    assert [list(line.get_ydata()) for line in probe.get_lines()] == [[70.0] * 3, [60.0] * 3]
+    # Of what is not there yet nothing is drawn.
+    assert all(not axes.get_lines() for axes in figure_of(frame.head(0), study.LAYERS).axes)
