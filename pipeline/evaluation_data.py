@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from stages.artifacts.documents import load_json
-from stages.artifacts.index import EvaluationIndex
 from stages.dag.folders import dataset_folder, set_folder
 from stages.dag.names import INDEX_SUMMARY, PACK, PROPOSALS
 from stages.errors import Refusal
@@ -14,7 +13,6 @@ from stages.parameters.checks import same_classes
 from stages.parameters.evaluation import Evaluation
 from stages.parameters.protocols import FineTunedParams, Split
 from stages.parameters.run import RunParams
-from stages.runtime.evaluating import trained_on_too
 
 
 def with_data(root: Path, params: RunParams) -> tuple[RunParams, dict[str, str]]:
@@ -74,6 +72,10 @@ def refuse_unfit(root: Path, params: RunParams) -> None:
         for (one, these), (other, those) in pairwise(classes.items()):
             same_classes(these, those, one, other)
         if isinstance(entry, FineTunedParams) and entry.train.set == entry.test.set:
+            # They import torch, which what is refused before need not wait for.
+            from stages.artifacts.index import EvaluationIndex
+            from stages.runtime.evaluating import trained_on_too
+
             index = EvaluationIndex(root / set_folder(entry.train.set), root)
             rows, tested = (index.rows(part.split, entry.lists) for part in (entry.train, entry.test))
             trained_on_too(entry, index, rows, index, tested)
