@@ -10,6 +10,8 @@ import pytest
 from pipeline_helpers import unlink
 
 from pipeline import open_run
+from pipeline.embed import _listing
+from stages.sources import entries
 
 
 @pytest.fixture
@@ -95,3 +97,9 @@ def test_an_epoch_whose_network_is_pruned_is_refused_with_those_that_have_theirs
 @pytest.mark.parametrize("epoch", ["0", "9", "last"])
 def test_an_epoch_that_is_not_there_is_refused(cli, finished, picture, tmp_path, epoch):
     assert epoch in cli.refused(finished.root, "embed", picture, "--epoch", epoch, "-o", tmp_path / "x.csv")
+
+
+def test_one_picture_may_be_of_any_format_that_a_folder_may_hold(monkeypatch, tmp_path):
+    (tmp_path / "x.HEIC").touch()
+    monkeypatch.setattr(entries, "reads_heif", lambda: True)
+    assert [entry.name for entry in _listing(tmp_path / "x.HEIC").entries] == [b"x.HEIC"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from pipeline_helpers import content_of
+from projects import ROOT
 
 from pipeline import machine
 from pipeline.machine import refuse_device
@@ -53,3 +57,8 @@ def test_another_number_of_threads_is_told_and_redoes_nothing(finished_copy):
     assert "threads: 1, and stages so far used 2" in told
     # resolve alone writes the number down.
     assert "1 stage run" in told
+
+
+def test_what_is_refused_without_torch_does_not_wait_for_it():
+    code = "import pipeline.preparing, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
