@@ -37,7 +37,10 @@ def cluster(job: Job[ClusterKeys]) -> None:
     views = _views(job)
     rows = views[0]
     images = job.packed()
-    heads = [_clustering(job, views[head % len(views)], images.label) for head in range(job.params.cluster.heads)]
+    device = str(device_of(job.params.device))
+    heads = [
+        _clustering(job, views[head % len(views)], images.label, device) for head in range(job.params.cluster.heads)
+    ]
     found = heads[0]
     if not np.isfinite(found.distance).all():
         role, maker = ("whitened", "whiten") if job.reads("whitened") else ("features", "extract")
@@ -48,7 +51,7 @@ def cluster(job: Job[ClusterKeys]) -> None:
         if len(previous) != len(rows):
             raise Refusal(f"{job.input('previous')} is of other images; rerun the epoch that made it")
     pca = read_pca(job.input("pca")) if job.reads("pca") else None
-    report = measured(found, rows, images.label, previous, pca)
+    report = measured(found, rows, images.label, previous, pca, device)
     _tell(job, report)
     centroids = [head.centroids for head in heads]
     write_npy(job.output("centroids"), np.stack(centroids) if job.reads("features") else centroids[0])
@@ -71,7 +74,7 @@ def _views(job: Job[ClusterKeys]) -> list[NDArray[np.float32]]:
     return [np.ascontiguousarray(rows[:, number], np.float32) for number in range(rows.shape[1])]
 
 
-def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArray[np.int64]) -> Clustering:
+def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArray[np.int64], device: str) -> Clustering:
     params = job.params.cluster
     if params.method == "labels":
         if (labels < 0).any():
@@ -83,7 +86,7 @@ def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArra
             raise Refusal(
                 f"cluster.pic.neighbours: {neighbours} neighbours need more than {plural(len(rows), 'picture')}"
             )
-        return of_groups(rows, power_iteration_clustering(rows, **params.pic.model_dump()))
+        return of_groups(rows, power_iteration_clustering(rows, **params.pic.model_dump(), device=device))
     assert params.k is not None and params.iterations is not None
     if params.k > len(rows):
         raise Refusal(
@@ -95,7 +98,7 @@ def _clustering(job: Job[ClusterKeys], rows: NDArray[np.float32], labels: NDArra
         iterations=params.iterations,
         seed=int(job.rng.integers(2**31)),
         rng=job.rng,
-        device=str(device_of(job.params.device)),
+        device=device,
         spherical=params.spherical,
     )
 
@@ -106,6 +109,7 @@ def measured(
     labels: NDArray[np.int64],
     previous: NDArray[np.integer] | None,
     pca: PCAWhitening | None,
+    device: str,
 ) -> dict[str, Any]:
     """The content of clustering.json; measures that do not apply are None."""
     sizes = measures.cluster_sizes(found.assignment, len(found.centroids))
@@ -118,7 +122,7 @@ def measured(
         "repaired": found.repaired,
         "nmi_previous": None if previous is None else measures.nmi(previous, found.assignment),
         "reassigned": None if previous is None else measures.reassigned_share(previous, found.assignment),
-        **measures.to_labels(rows, found.assignment, labels),
+        **measures.to_labels(rows, found.assignment, labels, device),
         "rank": pca and pca.rank,
         "effective_rank": pca and pca.effective_rank,
         "variance_kept": pca and pca.variance_kept,

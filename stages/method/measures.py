@@ -21,7 +21,7 @@ TO_LABELS = ("nmi_labels", "ami_labels", "purity", "knn_accuracy")
 
 
 def to_labels(
-    rows: NDArray[np.float32], assignment: NDArray[np.integer], labels: NDArray[np.integer]
+    rows: NDArray[np.float32], assignment: NDArray[np.integer], labels: NDArray[np.integer], device: str = "cpu"
 ) -> dict[str, float | None]:
     """How clusters, and nearest neighbours, agree with the classes: a value by each name of `TO_LABELS`.
 
@@ -31,6 +31,7 @@ def to_labels(
         rows: (N, d), what was clustered.
         assignment: (N,) the cluster of each.
         labels: (N,) the class of each, -1 where unknown; those rows are left out.
+        device: where neighbours are searched.
     """
     known = labels >= 0
     if not known.any():
@@ -40,7 +41,7 @@ def to_labels(
         "nmi_labels": nmi(labels[known], assignment[known]),
         "ami_labels": ami(labels[known], assignment[known]),
         "purity": purity(assignment[known], labels[known]),
-        "knn_accuracy": knn_accuracy(rows[sample], labels[sample]),
+        "knn_accuracy": knn_accuracy(rows[sample], labels[sample], device=device),
     }
 
 
@@ -105,7 +106,9 @@ def reassigned_share(before: NDArray[np.integer], after: NDArray[np.integer]) ->
     return 1 - purity(before, after)
 
 
-def knn_accuracy(rows: NDArray[np.float32], labels: NDArray[np.integer], neighbours: int = 10) -> float | None:
+def knn_accuracy(
+    rows: NDArray[np.float32], labels: NDArray[np.integer], neighbours: int = 10, device: str = "cpu"
+) -> float | None:
     """Share of rows whose class is the most frequent among their nearest other rows.
 
     Rows without a label (-1) are left out; ties go to the smaller class. None with fewer than two
@@ -115,7 +118,7 @@ def knn_accuracy(rows: NDArray[np.float32], labels: NDArray[np.integer], neighbo
     rows, labels = rows[known], labels[known]
     if len(rows) < 2:
         return None
-    near, _ = nearest_others(rows, min(neighbours, len(rows) - 1))
+    near, _ = nearest_others(rows, min(neighbours, len(rows) - 1), device)
     votes = np.zeros((len(rows), int(labels.max()) + 1), np.int32)
     np.add.at(votes, (np.arange(len(rows))[:, None], labels[near]), 1)
     return float((votes.argmax(1) == labels).mean())

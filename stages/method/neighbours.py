@@ -1,4 +1,4 @@
-"""Nearest neighbours among the rows themselves, by faiss's exhaustive search."""
+"""Nearest neighbours among the rows themselves, by an exhaustive search: faiss's, or torch's on a device."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def nearest_others(rows: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def nearest_others(
+    rows: NDArray[np.float32], count: int, device: str = "cpu"
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The `count` nearest other rows of each of (N, d) rows, nearest first; `count` < N.
+
+    Args:
+        device: where rows are searched.
 
     Returns:
         Indices (N, count) int64 and squared L2 distances (N, count) float32.
     """
+    if device != "cpu":
+        from stages.method.device_neighbours import nearest_others_on
+
+        return nearest_others_on(rows, count, device)
     import faiss
 
     rows = np.ascontiguousarray(rows, np.float32)

@@ -84,7 +84,7 @@ def join_singletons(cluster: NDArray[np.int64], index: NDArray[np.int64]) -> NDA
 
 
 def power_iteration_clustering(
-    rows: NDArray[np.float32], *, neighbours: int, sigma: float, alpha: float, iterations: int
+    rows: NDArray[np.float32], *, neighbours: int, sigma: float, alpha: float, iterations: int, device: str = "cpu"
 ) -> NDArray[np.int64]:
     """Clusters (N, d) rows: their graph, power iterations, basins, and single nodes joined to a neighbour's cluster.
 
@@ -93,10 +93,11 @@ def power_iteration_clustering(
         sigma: width of the Gaussian kernel on squared distances.
         alpha: weight of the graph against the uniform vector.
         iterations: number of power iterations.
+        device: where neighbours are searched.
 
     Returns:
         (N,) int64 cluster of each row, numbered from 0 without gaps.
     """
-    index, distance = nearest_others(rows, neighbours)
+    index, distance = nearest_others(rows, neighbours, device)
     graph = affinity(index, distance, sigma)
     return join_singletons(basins(graph, power_iterations(graph, alpha, iterations)), index)
