@@ -37,7 +37,7 @@ from stages.runtime.losses import Done
 from stages.runtime.runner import run_stage
 from stages.runtime.save_points import SavePoints
 
-REVISION = 3
+REVISION = 4
 
 CHECK_EVERY = 20
 """Steps between two checks of the losses, and the least between two save points."""
