@@ -21,7 +21,7 @@ from stages.runtime.loading import load_views
 from stages.runtime.runner import run_stage
 from stages.runtime.transfer import Background, Download
 
-REVISION = 3
+REVISION = 4
 
 AHEAD = 2
 """Chunks that are computed and not yet written, at most."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in the grey of a picture (ITU-R BT.601)."""
@@ -83,7 +84,7 @@ def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
     rows = torch.baddbmm((colours.pull * mean)[:, None, None], rows, colours.matrix.transpose(1, 2))
     out = rows.unflatten(1, pictures.shape[2:]).permute(0, 3, 1, 2)
     if colours.sigma.any():
-        _blur(out, colours.sigma * (pictures.shape[3] / BLUR_SIDE))
+        out = _blur(out, colours.sigma * (pictures.shape[3] / BLUR_SIDE))
     return out.round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -93,11 +94,22 @@ def _luma(device: torch.device) -> Tensor:
     return torch.tensor(LUMA, device=device)
 
 
-def _blur(pictures: Tensor, sigma: NDArray[np.float32]) -> None:
-    """Blurs (B, 3, H, W) pictures in place, each by a Gaussian of its own (B,) standard deviation in pixels; 0: not."""
-    # Imported here: torchvision takes a second to load, and blur is off unless it is asked for.
-    from torchvision.transforms.v2.functional import gaussian_blur
+def _blur(pictures: Tensor, sigma: NDArray[np.float32]) -> Tensor:
+    """(B, 3, H, W) pictures, each blurred by a Gaussian of its own (B,) standard deviation in pixels; 0: as it was.
 
-    for i in np.flatnonzero(sigma):
-        reach = min(math.ceil(3 * sigma[i]), min(pictures.shape[2:]) - 1)
-        pictures[i] = gaussian_blur(pictures[i], [2 * reach + 1] * 2, [float(sigma[i])] * 2)
+    All at once, the longest kernel's steps one after the other, so that a GPU is not asked for each picture.
+    """
+    reach = np.minimum(np.ceil(3 * sigma), min(pictures.shape[2:]) - 1)
+    most = int(reach.max())
+    steps = np.arange(-most, most + 1)
+    kernels = np.exp(-0.5 * (steps / np.maximum(sigma, 1e-3)[:, None]) ** 2) * (np.abs(steps) <= reach[:, None])
+    kernels /= kernels.sum(1, keepdims=True)
+    shape = (*kernels.shape, 1, 1, 1)
+    weights = torch.from_numpy(kernels.astype(np.float32)).to(pictures.device, non_blocking=True).view(shape)
+    for axis, edges in ((2, (0, 0, most, most)), (3, (most, most, 0, 0))):
+        padded = pad(pictures, edges, mode="reflect")
+        parts = [padded.narrow(axis, i, pictures.shape[axis]) for i in range(len(steps))]
+        pictures = parts[0] * weights[:, 0]
+        for i in range(1, len(steps)):
+            pictures.addcmul_(parts[i], weights[:, i])
+    return pictures

@@ -12,7 +12,7 @@ from stages.runtime import loading
 from stages.runtime.loading import load_views, on_device
 
 CPU = torch.device("cpu")
-AUGMENT = {"area": 0.2, "flip": 0.5, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.0}
+AUGMENT = {"area": 0.2, "flip": 0.5, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.3}
 
 
 def job(workers=0):

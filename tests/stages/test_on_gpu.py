@@ -21,7 +21,7 @@ pytestmark = pytest.mark.gpu
 
 STAGES = ["extract", "whiten", "cluster", "pseudolabel", "train", "checkpoint"]
 EPOCHS = ["epochs/0001", "epochs/0002"]
-AUGMENT = {"area": 0.3, "flip": 0.5, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.0}
+AUGMENT = {"area": 0.3, "flip": 0.5, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.3}
 
 
 def two_epochs(project):
