@@ -108,8 +108,8 @@ def _blur(pictures: Tensor, sigma: NDArray[np.float32]) -> Tensor:
     weights = torch.from_numpy(kernels.astype(np.float32)).to(pictures.device, non_blocking=True).view(shape)
     for axis, edges in ((2, (0, 0, most, most)), (3, (most, most, 0, 0))):
         padded = pad(pictures, edges, mode="reflect")
-        parts = [padded.narrow(axis, i, pictures.shape[axis]) for i in range(len(steps))]
-        pictures = parts[0] * weights[:, 0]
-        for i in range(1, len(steps)):
-            pictures.addcmul_(parts[i], weights[:, i])
+        # Like the pictures in memory, which `pad` need not be.
+        pictures = torch.zeros_like(pictures)
+        for i in range(len(steps)):
+            pictures.addcmul_(padded.narrow(axis, i, pictures.shape[axis]), weights[:, i])
     return pictures

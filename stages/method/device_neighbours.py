@@ -13,15 +13,15 @@ BLOCK = 2**25
 def nearest_others_on(
     rows: NDArray[np.float32], count: int, device: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """`stages.method.neighbours.nearest_others` on a device, in float64."""
-    points = torch.from_numpy(rows).to(device, torch.float64)
-    # What all rows share adds nothing to a distance, and would take digits from it.
-    points -= points.mean(0)
+    """`stages.method.neighbours.nearest_others` on a device, computed in float64."""
+    points = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).to(device, torch.float64)
     squares = points.square().sum(1)
+    size = max(1, BLOCK // len(points))
     index, distance = [], []
-    for own in torch.arange(len(points), device=device).split(max(1, BLOCK // len(points))):
+    for start in range(0, len(points), size):
+        own = slice(start, start + size)
         found = torch.addmm(squares, points[own], points.T, alpha=-2)
-        found[torch.arange(len(own), device=device), own] = torch.inf
+        found.diagonal(start).fill_(torch.inf)
         least, near = found.topk(count, largest=False)
         index.append(near)
         distance.append((least + squares[own, None]).clamp_(min=0).float())

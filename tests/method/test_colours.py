@@ -72,21 +72,23 @@ def test_a_turn_of_the_hue_turns_it_and_leaves_grey_alone():
     assert torch.equal(recoloured(grey, third), grey)
 
 
-@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0])
-def test_blur_is_scipys_gaussian_filter(sigma):
-    side = BLUR_SIDE // 4
-    batch = pictures(2, side, 0, 256)
-    eye = np.broadcast_to(np.eye(3, dtype=np.float32), (2, 3, 3)).copy()
-    colours = Colours(torch.from_numpy(eye), torch.zeros(2), np.array([4 * sigma, 0], np.float32))
+@pytest.mark.parametrize("side", [BLUR_SIDE // 4, 5])
+def test_blur_is_scipys_gaussian_filter(side):
+    """Of each picture its own, which reaches no farther than the picture goes."""
+    batch, sigmas = pictures(4, side, 0, 256), (0.3, 0.0, 1.0, 2.0)
+    eye = torch.eye(3).expand(4, 3, 3)
+    colours = Colours(eye, torch.zeros(4), np.array(sigmas, np.float32) * (BLUR_SIDE / side))
     out = recoloured(batch, colours)
-    bytes_, reach = batch[0].numpy().astype(float), math.ceil(3 * sigma)
-    expected = gaussian_filter(bytes_, sigma, axes=(1, 2), radius=reach, mode="mirror")
-    assert np.abs(out[0].numpy() - expected).max() < 0.51
-    assert torch.equal(out[1], batch[1])
+    assert out.stride() == batch.stride()
+    for picture, found, sigma in zip(batch.numpy().astype(float), out.numpy(), sigmas, strict=True):
+        reach = min(math.ceil(3 * sigma), side - 1)
+        expected = gaussian_filter(picture, sigma, axes=(1, 2), radius=reach, mode="mirror") if sigma else picture
+        assert np.abs(found - expected).max() < 0.51
 
 
-def test_a_picture_does_not_depend_on_its_batch():
-    batch, colours = pictures(6), drawn(6, jitter=0.4, hue=0.1, grey=0.2, blur=0.5)
+@pytest.mark.parametrize("side", [24, BLUR_SIDE])
+def test_a_picture_does_not_depend_on_its_batch(side):
+    batch, colours = pictures(6, side), drawn(6, jitter=0.4, hue=0.1, grey=0.2, blur=0.5)
     whole = recoloured(batch, colours)
     parts = torch.cat([recoloured(batch[i : i + 2], colours[i : i + 2]) for i in (0, 2, 4)])
     assert torch.equal(whole, parts)

@@ -10,7 +10,7 @@ from stages.method.measures import knn_accuracy
 from stages.method.pic import power_iteration_clustering
 
 TORCH_ON_CPU = "cpu:0"
-"""A name of the CPU by which what is asked for "cpu" of faiss is asked of torch."""
+"""The CPU, by a name that goes to torch's search and not to faiss's."""
 
 DEVICES = [TORCH_ON_CPU, pytest.param("cuda", marks=pytest.mark.gpu)]
 

@@ -5,11 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import adjusted_mutual_info_score
 from stage_helpers import N, change, epoch, refused, remove, run_one
 
 from stages.artifacts.chunks import ChunkReader, ChunkWriter
 from stages.artifacts.pictures import PackedImages
+from stages.method import device_kmeans, device_neighbours
+
+NEAREST = "nearest_others_on"
 
 
 def test_distances_are_those_to_the_stored_centroids_and_to_none_nearer(finished):
@@ -73,3 +77,27 @@ def test_centroids_are_of_unit_length_on_request(finished_copy):
     run_one(finished_copy, "cluster")
     centroids = np.load(epoch(finished_copy, "centroids.npy"))
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["kmeans", "pic"])
+def test_rows_and_their_neighbours_are_searched_on_the_runs_device(finished_copy, monkeypatch, method):
+    """The CPU stands for it, by a name that goes to torch."""
+    searched = []
+    for module, name in ((device_kmeans, "search"), (device_kmeans, "assign_on"), (device_neighbours, NEAREST)):
+        inner = getattr(module, name)
+
+        def told(*args, inner=inner, name=name, **kwargs):
+            searched.append((name, kwargs.get("device") or args[2]))
+            return inner(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, told)
+    if method == "pic":
+        change(finished_copy, {"cluster": {"method": "pic"}})
+    monkeypatch.setattr("stages.cluster.device_of", lambda name: torch.device("cpu", 0))
+    run_one(finished_copy, "cluster")
+    assert set(searched) == {
+        "kmeans": {("search", "cpu:0"), ("assign_on", "cpu:0"), (NEAREST, "cpu:0")},
+        "pic": {(NEAREST, "cpu:0")},
+    }[method]
+    # Of PIC the graph, and for either the measure.
+    assert [name for name, _ in searched].count(NEAREST) == (2 if method == "pic" else 1)
