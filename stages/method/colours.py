@@ -8,12 +8,11 @@ takes one product of small matrices on whatever device it lies.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -36,19 +35,21 @@ class Colours:
     Attributes:
         matrix: (n, 3, 3) float32, where the pictures will be.
         pull: (n,) float32, there too.
-        sigma: (n,) float32, of the blur, in pixels at a side of `BLUR_SIDE`; 0 for none.
+        sigma: (n,) float32, there too, of the blur, in pixels at a side of `BLUR_SIDE`; 0 for none. None: nothing is
+            blurred.
     """
 
     matrix: Tensor
     pull: Tensor
-    sigma: NDArray[np.float32]
+    sigma: Tensor | None
 
     def __getitem__(self, which: slice) -> Colours:
-        return Colours(self.matrix[which], self.pull[which], self.sigma[which])
+        return Colours(self.matrix[which], self.pull[which], None if self.sigma is None else self.sigma[which])
 
     def to(self, device: torch.device) -> Colours:
         """The same for pictures on a device."""
-        return Colours(self.matrix.to(device), self.pull.to(device), self.sigma)
+        sigma = None if self.sigma is None else self.sigma.to(device)
+        return Colours(self.matrix.to(device), self.pull.to(device), sigma)
 
 
 def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: float, grey: float, blur: float) -> Colours:
@@ -74,7 +75,8 @@ def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: floa
     # Grey is left alone by all that follows contrast, so its pull on the mean goes through unchanged.
     matrix = hues @ towards_grey * (brightness * contrast)[:, None, None]
     pull = brightness * (1 - contrast)
-    return Colours(torch.from_numpy(matrix).float(), torch.from_numpy(pull).float(), sigma.astype(np.float32))
+    changes = Colours(*(torch.from_numpy(each).float() for each in (matrix, pull, sigma)))
+    return changes if blur else replace(changes, sigma=None)
 
 
 def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
@@ -83,7 +85,7 @@ def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
     mean = rows.mean(1) @ _luma(rows.device)
     rows = torch.baddbmm((colours.pull * mean)[:, None, None], rows, colours.matrix.transpose(1, 2))
     out = rows.unflatten(1, pictures.shape[2:]).permute(0, 3, 1, 2)
-    if colours.sigma.any():
+    if colours.sigma is not None:
         out = _blur(out, colours.sigma * (pictures.shape[3] / BLUR_SIDE))
     return out.round_().clamp_(0, 255).to(torch.uint8)
 
@@ -94,18 +96,16 @@ def _luma(device: torch.device) -> Tensor:
     return torch.tensor(LUMA, device=device)
 
 
-def _blur(pictures: Tensor, sigma: NDArray[np.float32]) -> Tensor:
+def _blur(pictures: Tensor, sigma: Tensor) -> Tensor:
     """(B, 3, H, W) pictures, each blurred by a Gaussian of its own (B,) standard deviation in pixels; 0: as it was.
 
     All at once, the longest kernel's steps one after the other, so that a GPU is not asked for each picture.
     """
-    reach = np.minimum(np.ceil(3 * sigma), min(pictures.shape[2:]) - 1)
-    most = int(reach.max())
-    steps = np.arange(-most, most + 1)
-    kernels = np.exp(-0.5 * (steps / np.maximum(sigma, 1e-3)[:, None]) ** 2) * (np.abs(steps) <= reach[:, None])
-    kernels /= kernels.sum(1, keepdims=True)
-    shape = (*kernels.shape, 1, 1, 1)
-    weights = torch.from_numpy(kernels.astype(np.float32)).to(pictures.device, non_blocking=True).view(shape)
+    most = min(math.ceil(3 * SIGMA[1] * pictures.shape[3] / BLUR_SIDE), min(pictures.shape[2:]) - 1)
+    steps = torch.arange(-most, most + 1, device=pictures.device)
+    sigma = sigma[:, None]
+    kernels = torch.exp(-0.5 * (steps / sigma.clamp(min=1e-3)).square()) * (steps.abs() <= (3 * sigma).ceil())
+    weights = (kernels / kernels.sum(1, keepdim=True))[:, :, None, None, None]
     for axis, edges in ((2, (0, 0, most, most)), (3, (most, most, 0, 0))):
         padded = pad(pictures, edges, mode="reflect")
         # Like the pictures in memory, which `pad` need not be.
