@@ -8,7 +8,7 @@ takes one product of small matrices on whatever device it lies.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -75,8 +75,8 @@ def random_colours(n: int, rng: np.random.Generator, *, jitter: float, hue: floa
     # Grey is left alone by all that follows contrast, so its pull on the mean goes through unchanged.
     matrix = hues @ towards_grey * (brightness * contrast)[:, None, None]
     pull = brightness * (1 - contrast)
-    changes = Colours(*(torch.from_numpy(each).float() for each in (matrix, pull, sigma)))
-    return changes if blur else replace(changes, sigma=None)
+    blurs = torch.from_numpy(sigma).float() if blur else None
+    return Colours(torch.from_numpy(matrix).float(), torch.from_numpy(pull).float(), blurs)
 
 
 def recoloured(pictures: Tensor, colours: Colours) -> Tensor:
