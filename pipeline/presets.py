@@ -64,10 +64,10 @@ PHOTOGRAPHS: dict[str, Any] = {
 MOST_PHOTOGRAPHS = 50_000
 """Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on thousands."""
 
-LOOKS = 324_000
-"""Crops that `PHOTOGRAPHS` trains on in all, between about 300 pictures and 8,000."""
+LOOKS = 432_000
+"""Crops that `PHOTOGRAPHS` trains on in all, between about 400 pictures and 10,000."""
 
-LOOKS_PER_CLUSTERING = 6_000
+LOOKS_PER_CLUSTERING = 12_000
 """Crops between two clusterings, at least: four passes over the pictures, and at most 20."""
 
 PRESETS = ("fit", "paper")
@@ -184,7 +184,7 @@ def _photographs(count: int, size: int, device: str) -> dict[str, Any]:
     passes = min(20, max(4, math.ceil(LOOKS_PER_CLUSTERING / count)))
     epochs = min(54, max(10, round(LOOKS / (passes * count))))
     cpu = device == "cpu"
-    sized = _sized(count, 64, 128)
+    sized = _sized(count, 64, 64)
     # What is packed smaller is seen as it is.
     model = PHOTOGRAPHS["model"]
     side = max(ARCHITECTURES[model["architecture"]].least_input, min(size, model["input"]))
