@@ -68,13 +68,30 @@ def test_bf16_is_chosen_where_the_processor_has_units_for_it(tmp_path, monkeypat
 
 def test_as_many_crops_are_trained_on_whatever_the_folder(tmp_path):
     """But for small ones, whose pictures would be seen thousands of times."""
-    for count in (1_000, 1_500, 3_000, 6_000, 8_000):
+    for count in (400, 1_000, 1_500, 3_000, 6_000, 8_000, 10_000):
         params = fitted(listing_of(count, tmp_path / "a.png", (300, 200)))
         assert 0.9 < params.epochs * params.train.passes * count / presets.LOOKS < 1.1, count
     small = fitted(listing_of(50, tmp_path / "a.png", (300, 200)))
     assert small.epochs * small.train.passes * 50 == 54 * 20 * 50 < presets.LOOKS / 5
     large = fitted(listing_of(30_000, tmp_path / "a.png", (300, 200)))
     assert (large.epochs, large.train.passes) == (10, 4)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "passes", "epochs"),
+    [
+        (100, 25, 20, 54),
+        (250, 62, 20, 54),
+        (400, 64, 20, 54),
+        (1_500, 64, 8, 36),
+        (3_000, 64, 4, 36),
+        (10_000, 64, 4, 11),
+        (30_000, 64, 4, 10),
+    ],
+)
+def test_batch_passes_and_epochs_follow_from_the_number_of_photographs(count, batch, passes, epochs):
+    values = run_values(count, 128, "fit", "cpu")
+    assert (values["train"]["batch"], values["train"]["passes"], values["epochs"]) == (batch, passes, epochs)
 
 
 def test_clusters_are_few_enough_to_browse_until_the_papers_are_fewer(tmp_path):
