@@ -155,14 +155,15 @@ def run_values(count: int, size: int, preset: str, device: str, start: ModelPara
     if preset == "paper":
         return copy.deepcopy(PAPER) | ({} if start is None else {"model": _started(start, size)})
     if start is not None:
-        features = ARCHITECTURES[start.architecture].features(start.width)
-        return _sized(count, min(256, features), 256 if device != "cpu" else 64) | {"model": _started(start, size)}
+        dim = min(256, ARCHITECTURES[start.architecture].features(start.width))
+        sized = _sized(count, dim=dim, batch=256 if device != "cpu" else 64)
+        return sized | {"model": _started(start, size)}
     if count > MOST_PHOTOGRAPHS:
         return _paper_in_small(count, size, device)
     return _photographs(count, size, device)
 
 
-def _sized(count: int, dim: int, batch: int) -> dict[str, Any]:
+def _sized(count: int, *, dim: int, batch: int) -> dict[str, Any]:
     """Sections that follow from the number of pictures.
 
     k is one that a person would browse, 2 sqrt(N), up to `MOST_PHOTOGRAPHS`; beyond, it grows as N to the power .71,
@@ -184,7 +185,7 @@ def _photographs(count: int, size: int, device: str) -> dict[str, Any]:
     passes = min(20, max(4, math.ceil(LOOKS_PER_CLUSTERING / count)))
     epochs = min(54, max(10, round(LOOKS / (passes * count))))
     cpu = device == "cpu"
-    sized = _sized(count, 64, 64)
+    sized = _sized(count, dim=64, batch=64)
     # What is packed smaller is seen as it is.
     model = PHOTOGRAPHS["model"]
     side = max(ARCHITECTURES[model["architecture"]].least_input, min(size, model["input"]))
@@ -209,7 +210,7 @@ def _paper_in_small(count: int, size: int, device: str) -> dict[str, Any]:
     """AlexNet and the paper's recipe: on a CPU a quarter as wide, on pictures of at most 112 pixels."""
     cuda = device != "cpu"
     least = ARCHITECTURES["alexnet"].least_input + 1
-    return _sized(count, 256, 256 if cuda else 64) | {
+    return _sized(count, dim=256, batch=256 if cuda else 64) | {
         "model": {"input": max(least, min(size, 256 if cuda else 128) * 7 // 8), "width": 1.0 if cuda else 0.25}
     }
 
