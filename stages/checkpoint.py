@@ -47,7 +47,8 @@ def verify(content: dict[str, Any], expected: dict[str, torch.Tensor], path: Pat
         path: of the checkpoint, for the refusal.
 
     Raises:
-        Refusal: a weight is missing, unknown, of another shape or not finite, or a momentum is not finite.
+        Refusal: a weight is missing, unknown, of another shape or not finite, or a momentum or the top layer is not
+            finite.
     """
     network = content["network"]
     if network.keys() != expected.keys():
@@ -64,6 +65,8 @@ def verify(content: dict[str, Any], expected: dict[str, torch.Tensor], path: Pat
         momentum = state.get("momentum_buffer")
         if momentum is not None and not torch.isfinite(momentum).all():
             raise Refusal(f"{path}: the momentum of parameter {index} is not finite; rerun train")
+    if not all(torch.isfinite(value).all() for value in content.get("top", {}).values()):
+        raise Refusal(f"{path}: the top layer is not finite; rerun train, with a lower train.lr if it returns")
 
 
 def _metrics(job: Job[ModelKeys]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Under `recipe: deepcluster-v2` it predicts those of every clustering, by the cos
 
 reads   pack.json (pixels.zarr), checkpoint.pt of the epoch before, pseudolabels.parquet; for deepcluster-v2 also
         assignments.parquet and centroids.npy
-writes  trained/checkpoint.pt   network and optimizer
+writes  trained/checkpoint.pt   network and optimizer, with `train.top_kept` the top layer too
         trained/steps.parquet   a row a step: iteration, images (crops, without small ones), loss (mean of the batch),
                                 correct (predictions of the first clustering's labels), lr
 """
@@ -75,6 +75,7 @@ def train(job: Job[TrainKeys]) -> None:
         nesterov=settings.nesterov,
         shards=settings.shards,
         temperature=settings.temperature,
+        kept=before.get("top") if settings.top_kept else None,
         device=device,
     )
     restore(learner.network, before["network"], job.input("network"))
@@ -110,11 +111,8 @@ def train(job: Job[TrainKeys]) -> None:
         }
     )
     write_parquet(folder / STEPS, frame)
-    state = learner.state()
-    write_torch(
-        folder / CHECKPOINT,
-        {"network": _on_cpu(state["network"]), "optimizer": _on_cpu(state["optimizer"])},
-    )
+    kept = ("network", "optimizer", "top") if settings.top_kept else ("network", "optimizer")
+    write_torch(folder / CHECKPOINT, {part: _on_cpu(value) for part, value in learner.state().items() if part in kept})
     job.images = sum(crops)
     share = frame["correct"].sum() / job.images
     mean = np.average(frame["loss"], weights=frame["images"])

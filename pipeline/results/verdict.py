@@ -109,7 +109,7 @@ def _advice(finding: str, params: RunParams) -> str:
     if _goes_on(params):
         words.append(f"more epochs, `{longer(params)}`")
     if finding == "standstill":
-        # What the top layer has time for: it begins anew with each clustering. Centroids that are one learn nothing.
+        # What the top layer has time for: it begins anew in each epoch. Centroids that are one learn nothing.
         if params.train.top_momentum == 0 and params.recipe == "deepcluster":
             words.append(f"momentum for the top layer, {branch} train.top_momentum=0.9`")
         else:

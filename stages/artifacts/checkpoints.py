@@ -1,4 +1,7 @@
-"""checkpoint.pt: {"network": state_dict of the backbone, "optimizer": state_dict of its SGD}, tensors on the CPU."""
+"""checkpoint.pt: {"network": state_dict of the backbone, "optimizer": state_dict of its SGD}, tensors on the CPU.
+
+With `train.top_kept` also "top": state_dict of the top layer, for the next epoch.
+"""
 
 from __future__ import annotations
 

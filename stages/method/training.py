@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,12 +71,13 @@ def new_learner(
     nesterov: bool = False,
     shards: int = 1,
     temperature: float | None = None,
+    kept: Mapping[str, Tensor] | None = None,
     device: torch.device,
 ) -> Learner:
     """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
 
     The top layer is new in each epoch because cluster numbers mean nothing from one clustering to the next. Its SGD
-    has the same weight decay.
+    has the same weight decay, and always begins anew.
 
     Args:
         labels: number of pseudo-labels; or, for a fixed top layer, their (k, dim) centroids in each clustering.
@@ -88,10 +89,13 @@ def new_learner(
         nesterov: Nesterov's momentum in place of the plain one.
         shards: parts of each batch whose gradients are computed side by side.
         temperature: of the softmax over centroids.
+        kept: `state_dict` of the top layer of the epoch before, to go on with where it has as many pseudo-labels.
     """
     top: nn.Linear | Centroids
     if isinstance(labels, int):
         top = top_layer(network.dim, labels)
+        if kept is not None and kept["weight"].shape == top.weight.shape:
+            top.load_state_dict(kept)
     else:
         assert temperature is not None
         top = Centroids(labels, temperature)

@@ -34,7 +34,7 @@ SETTLED: dict[str, dict[str, Any]] = {
     },
     "deepcluster-v2": {
         "cluster": {"spherical": True},
-        "train": {"top_lr": None, "top_momentum": 0.0},
+        "train": {"top_lr": None, "top_momentum": 0.0, "top_kept": False},
         "final": {"whiten": {"dim": None, "scale": None}},
     },
 }

@@ -104,6 +104,7 @@ REACHES: dict[str, tuple[Any, set[str]]] = {
     "train.top_dropout": (0.1, TRAIN),
     "train.top_lr": (0.1, TRAIN),
     "train.top_momentum": (0.9, TRAIN),
+    "train.top_kept": (True, TRAIN),
     "train.nesterov": (True, TRAIN),
     "train.shards": (2, TRAIN),
     "train.input": (64, TRAIN),

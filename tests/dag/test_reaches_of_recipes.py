@@ -124,6 +124,7 @@ REACHES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "cluster.spherical": (False, ()),
     "train.top_lr": (0.1, ()),
     "train.top_momentum": (0.9, ()),
+    "train.top_kept": (True, ()),
 }
 """Key: a new value, and the stages that must run again for it. Written by hand from Caron et al. 2020."""
 

@@ -161,6 +161,16 @@ def test_the_top_layer_is_new_each_epoch_while_the_backbones_momentum_is_kept():
     assert 0.007 < float(second.top.weight.detach().std()) < 0.013
 
 
+def test_a_top_layer_that_is_kept_goes_on_where_there_are_as_many_labels():
+    first = begin({"top_momentum": 0.5})
+    step_on(first, *batch(), 0.05)
+    kept = first.top.state_dict()
+    same, fewer = (begin({"top_momentum": 0.5, "kept": kept}, labels=labels, seed=9) for labels in (LABELS, LABELS - 1))
+    assert torch.equal(same.top.weight, first.top.weight) and torch.equal(same.top.bias, first.top.bias)
+    assert not same.top_optimizer.state
+    assert torch.equal(fewer.top.weight, begin(labels=LABELS - 1, seed=9).top.weight)
+
+
 def test_the_top_layer_has_no_momentum_and_an_optimizer_of_its_own():
     learner = begin()
     assert [group["momentum"] for group in learner.top_optimizer.param_groups] == [0]

@@ -193,6 +193,7 @@ def test_what_a_recipe_does_not_use_resolves_to_one_value_whatever_is_written(re
         "train.temperature": 0.3,
         "train.top_lr": 0.3,
         "train.top_momentum": 0.3,
+        "train.top_kept": True,
     }
     unused = flat(SETTLED[recipe])
     assert set(unused) <= set(other) and set(other) <= set(known_keys())

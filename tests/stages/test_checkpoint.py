@@ -41,6 +41,10 @@ def nan_in_the_momentum(content):
     content["optimizer"]["state"][0]["momentum_buffer"].view(-1)[0] = float("inf")
 
 
+def nan_in_the_top_layer(content):
+    content["top"] = {"weight": torch.tensor([[float("nan")]])}
+
+
 def another_shape(content):
     name = next(iter(content["network"]))
     content["network"][name] = content["network"][name][:1]
@@ -50,7 +54,9 @@ def missing_weight(content):
     del content["network"][next(reversed(content["network"]))]
 
 
-@pytest.mark.parametrize("alter", [nan_in_the_statistics, nan_in_the_momentum, another_shape, missing_weight])
+@pytest.mark.parametrize(
+    "alter", [nan_in_the_statistics, nan_in_the_momentum, nan_in_the_top_layer, another_shape, missing_weight]
+)
 def test_a_network_that_cannot_be_used_is_no_checkpoint(finished_copy, alter):
     with_network(finished_copy, alter, f"{EPOCH}/trained")
     line = refused(lambda: run_one(finished_copy, "checkpoint"))

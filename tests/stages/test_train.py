@@ -153,6 +153,33 @@ def test_with_all_changes_neither_workers_nor_a_stop_change_what_is_trained(fini
     assert files(epoch(project, "trained")) == before
 
 
+def test_a_kept_top_layer_begins_as_the_epoch_before_left_it(finished_copy, monkeypatch):
+    project, tops = finished_copy, []
+    function = train_module.new_learner
+
+    def recording(*args, **options):
+        learner = function(*args, **options)
+        tops.append(learner.top.weight.detach().clone())
+        return learner
+
+    monkeypatch.setattr(train_module, "new_learner", recording)
+
+    def second_after_first():
+        run_one(project, "train")
+        run_one(project, "checkpoint")
+        run_one(project, "train", "epochs/0002")
+        left = torch.load(epoch(project, "checkpoint.pt"), weights_only=True).get("top")
+        return tops[-2:], left
+
+    (first, second), left = second_after_first()
+    assert left is None
+    change(project, {"train": {"top_kept": True}})
+    (again, kept), left = second_after_first()
+    assert torch.equal(again, first)
+    assert torch.equal(kept, left["weight"]) and kept.shape == second.shape
+    assert not torch.equal(kept, second) and not torch.equal(kept, first)
+
+
 @pytest.mark.parametrize("key", ["area", "flip", "jitter", "hue", "grey", "blur"])
 def test_each_change_of_the_pictures_changes_what_is_trained(finished_copy, key):
     before = files(epoch(finished_copy, "trained"))
