@@ -48,6 +48,7 @@ proof: install  ## proof that section 4's evaluations tell trained from random: 
 
 study: install  ## section 4.1 in small, IMAGES=FOLDER with train/CLASS and test/CLASS: docs/results.md; hours, and goes on
 	python benchmarks/study.py $(IMAGES)
+	python benchmarks/study.py $(IMAGES) --whole
 
 bench: install  ## speed, memory and the price of persistence, the table of docs/performance.md; over an hour
 	python benchmarks/bench.py
