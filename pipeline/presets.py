@@ -61,6 +61,14 @@ PHOTOGRAPHS: dict[str, Any] = {
 }
 """What learns on thousands of photographs, where the paper's recipe learns nothing: docs/recipes.md."""
 
+THUMBNAILS: dict[str, Any] = {
+    "model": {"architecture": "convnet", "input": 32, "width": 1.0},
+    "train": {"input": 24},
+}
+"""What `PHOTOGRAPHS` changes below a short side of `LEAST_SIDE`: a network that keeps every pixel in its first maps."""
+
+LEAST_SIDE = 48
+
 MOST_PHOTOGRAPHS = 50_000
 """Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on thousands."""
 
@@ -126,9 +134,11 @@ def fit_values(
     Args:
         start: the network of the weights that it begins with.
     """
+    large = looked.count > MOST_PHOTOGRAPHS
     # 128 is enough for `PHOTOGRAPHS`; at 96, the groups of one folder were worse.
-    most = 256 if device != "cpu" and looked.count > MOST_PHOTOGRAPHS else 128
-    size = min(max(looked.short, 72), most)
+    most = 256 if device != "cpu" and large else 128
+    least = 32 if looked.short < LEAST_SIDE and not large else 72
+    size = min(max(looked.short, least), most)
     if start is not None:
         # Whatever the device: a network sees best what it was trained on. 256 for 224, as in the paper.
         size = round(start.input * 8 / 7)
@@ -181,15 +191,16 @@ def _sized(count: int, *, dim: int, batch: int) -> dict[str, Any]:
 
 
 def _photographs(count: int, size: int, device: str) -> dict[str, Any]:
-    """`PHOTOGRAPHS`, as long as these pictures need it."""
+    """`PHOTOGRAPHS`, or that with `THUMBNAILS`, as long as these pictures need it."""
+    recipe = merge(PHOTOGRAPHS, THUMBNAILS if size < LEAST_SIDE else {})
     passes = min(20, max(4, math.ceil(LOOKS_PER_CLUSTERING / count)))
     epochs = min(54, max(10, round(LOOKS / (passes * count))))
     cpu = device == "cpu"
     sized = _sized(count, dim=64, batch=64)
     # What is packed smaller is seen as it is.
-    model = PHOTOGRAPHS["model"]
+    model = recipe["model"]
     side = max(ARCHITECTURES[model["architecture"]].least_input, min(size, model["input"]))
-    crops = min(side, PHOTOGRAPHS["train"]["input"])
+    crops = min(side, recipe["train"]["input"])
     rest: dict[str, Any] = {
         "epochs": epochs,
         "precision": "bf16" if cpu and multiplies_bf16() else "float32",
@@ -203,7 +214,7 @@ def _photographs(count: int, size: int, device: str) -> dict[str, Any]:
         },
         "final": {"extract": {"input": crops}},
     }
-    return merge(merge(copy.deepcopy(PHOTOGRAPHS), sized), rest)
+    return merge(merge(copy.deepcopy(recipe), sized), rest)
 
 
 def _paper_in_small(count: int, size: int, device: str) -> dict[str, Any]:

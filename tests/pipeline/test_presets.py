@@ -227,7 +227,29 @@ def test_a_wrong_value_of_a_new_run_is_one_line(make_project, pictures, assignme
         prepare(project.root, Request("mine", images=pictures, sets=[assignment]))
 
 
-@pytest.mark.parametrize(("size", "seen", "trained"), [(96, 64, 48), (64, 64, 48), (40, 40, 40), (32, 32, 32)])
-def test_pictures_that_are_packed_small_are_seen_as_they_are(size, seen, trained):
+@pytest.mark.parametrize(
+    ("size", "network", "seen", "trained"),
+    [
+        (96, "resnet10", 64, 48),
+        (64, "resnet10", 64, 48),
+        (56, "resnet10", 56, 48),
+        (48, "resnet10", 48, 48),
+        (47, "convnet", 32, 24),
+        (32, "convnet", 32, 24),
+        (28, "convnet", 28, 24),
+        (20, "convnet", 20, 20),
+    ],
+)
+def test_the_network_fits_the_size_that_pictures_are_packed_at(size, network, seen, trained):
     values = run_values(3_000, size, "fit", "cpu")
-    assert (values["model"]["input"], values["train"]["input"]) == (seen, trained)
+    assert (values["model"]["architecture"], values["model"]["input"]) == (network, seen)
+    assert values["train"]["input"] == values["final"]["extract"]["input"] == trained
+
+
+@pytest.mark.parametrize(("short", "size"), [(20, 32), (32, 32), (40, 40), (47, 47), (48, 72), (100, 100), (400, 128)])
+def test_thumbnails_are_packed_as_large_as_they_are(short, size):
+    values, dataset = fit_values(Looked(3_000, 3_000, short), "fit", "cpu")
+    assert dataset["size"] == size
+    assert (values["model"]["architecture"] == "convnet") == (short < 48)
+    values, dataset = fit_values(Looked(200_000, 200_000, short), "fit", "cpu")
+    assert dataset["size"] == max(72, size) and "architecture" not in values["model"]
