@@ -68,9 +68,11 @@ THUMBNAILS: dict[str, Any] = {
 """What `PHOTOGRAPHS` changes below a short side of `LEAST_SIDE`: a network that keeps every pixel in its first maps."""
 
 LEAST_SIDE = 48
+"""Short side in pixels that the network of `PHOTOGRAPHS` and the paper's need; of smaller ones 32 were tried."""
 
 MOST_PHOTOGRAPHS = 50_000
-"""Folders of more pictures get the paper's recipe in small: `PHOTOGRAPHS` was tried on thousands."""
+"""Folders of more pictures, unless these are smaller than `LEAST_SIDE`, get the paper's recipe in small: `PHOTOGRAPHS`
+was tried on thousands."""
 
 LOOKS = 432_000
 """Crops that `PHOTOGRAPHS` trains on in all, between about 400 pictures and 10,000."""
@@ -134,10 +136,9 @@ def fit_values(
     Args:
         start: the network of the weights that it begins with.
     """
-    large = looked.count > MOST_PHOTOGRAPHS
     # 128 is enough for `PHOTOGRAPHS`; at 96, the groups of one folder were worse.
-    most = 256 if device != "cpu" and large else 128
-    least = 32 if looked.short < LEAST_SIDE and not large else 72
+    most = 256 if device != "cpu" and looked.count > MOST_PHOTOGRAPHS else 128
+    least = 32 if looked.short < LEAST_SIDE else 72
     size = min(max(looked.short, least), most)
     if start is not None:
         # Whatever the device: a network sees best what it was trained on. 256 for 224, as in the paper.
@@ -168,7 +169,7 @@ def run_values(count: int, size: int, preset: str, device: str, start: ModelPara
         dim = min(256, ARCHITECTURES[start.architecture].features(start.width))
         sized = _sized(count, dim=dim, batch=256 if device != "cpu" else 64)
         return sized | {"model": _started(start, size)}
-    if count > MOST_PHOTOGRAPHS:
+    if count > MOST_PHOTOGRAPHS and size >= LEAST_SIDE:
         return _paper_in_small(count, size, device)
     return _photographs(count, size, device)
 

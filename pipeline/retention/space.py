@@ -51,6 +51,7 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     """
     features = ARCHITECTURES[params.model.architecture].features(params.model.width)
     projected = params.model.projection.dim
+    top = (params.cluster.k or 0) * (features + 1) if params.train.top_kept else 0
     rows = {
         PIXELS: (params.dataset.size if params.dataset else 0) ** 2 * MEAN_ASPECT * COLOUR_BYTES,
         FEATURES: (features if projected is None else projected * params.extract.views)
@@ -62,7 +63,7 @@ def space(root: Path, params: RunParams, images: int, states: list[NodeStatus]) 
     }
     size = {name: each * images for name, each in rows.items()} | {
         # float32 weights and momenta; the epoch's checkpoint.pt is a hard link to the same file.
-        "trained": parameters(params) * 8,
+        "trained": parameters(params) * 8 + top * 4,
         WEIGHTS: parameters(params) * 4,
         CENTROIDS: (params.cluster.k or 0) * params.cluster.heads * (projected or params.whiten.dim) * 4 * COPIES,
         PCA: features * params.whiten.dim * 8 * COPIES,

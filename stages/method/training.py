@@ -74,10 +74,10 @@ def new_learner(
     kept: Mapping[str, Tensor] | None = None,
     device: torch.device,
 ) -> Learner:
-    """The backbone with its momentum of the epoch before, and a new top layer, on `device`.
+    """The backbone with its momentum of the epoch before, and a top layer, on `device`.
 
-    The top layer is new in each epoch because cluster numbers mean nothing from one clustering to the next. Its SGD
-    has the same weight decay, and always begins anew.
+    The top layer is new in each epoch, unless `kept`, because cluster numbers mean nothing from one clustering to the
+    next. Its SGD has the same weight decay, and always begins anew.
 
     Args:
         labels: number of pseudo-labels; or, for a fixed top layer, their (k, dim) centroids in each clustering.

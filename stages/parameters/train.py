@@ -35,15 +35,15 @@ class TrainParams(Section):
     horizon: Annotated[Int, Field(ge=1)] | None
     """Epochs until a cosine schedule ends at zero; null where it is constant."""
     top_lr: Annotated[Float, Field(gt=0)] | None = None
-    """Step size of the top layer's SGD, whatever the schedule; null: that of the backbone at each step. The top layer
-    begins anew in each epoch, so that at the end of a cosine schedule it would not learn any more."""
+    """Step size of the top layer's SGD, whatever the schedule; null: that of the backbone at each step. A new
+    top layer would not learn any more at the end of a cosine schedule."""
     top_momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.0
     """Of the top layer's SGD, which begins anew in each epoch (none in the released code)."""
     top_dropout: Annotated[Float, Field(ge=0, lt=1)] = 0.0
     """Share of features dropped before the top layer (none in the paper)."""
     top_kept: Bool = False
-    """Whether the top layer goes on with its weights of the epoch before, where it has as many pseudo-labels (new in
-    the paper, since clusters have other numbers after each clustering)."""
+    """Whether the top layer goes on with its weights of the epoch before, if that was kept and has as many
+    pseudo-labels (new in the paper, since clusters have other numbers after each clustering)."""
     nesterov: Bool = False
     """Nesterov's momentum wherever there is momentum (plain in the paper)."""
     shards: Annotated[Int, Field(ge=1)] = 1

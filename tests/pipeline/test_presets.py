@@ -251,5 +251,10 @@ def test_thumbnails_are_packed_as_large_as_they_are(short, size):
     values, dataset = fit_values(Looked(3_000, 3_000, short), "fit", "cpu")
     assert dataset["size"] == size
     assert (values["model"]["architecture"] == "convnet") == (short < 48)
-    values, dataset = fit_values(Looked(200_000, 200_000, short), "fit", "cpu")
-    assert dataset["size"] == max(72, size) and "architecture" not in values["model"]
+
+
+def test_many_thumbnails_get_the_same_network_as_few():
+    values, dataset = fit_values(Looked(60_000, 60_000, 28), "fit", "cpu")
+    assert (dataset["size"], values["model"]["architecture"], values["model"]["input"]) == (32, "convnet", 32)
+    values, dataset = fit_values(Looked(60_000, 60_000, 64), "fit", "cpu")
+    assert dataset["size"] == 72 and "architecture" not in values["model"]

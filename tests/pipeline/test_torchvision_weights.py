@@ -24,6 +24,7 @@ def residual(tmp_path_factory):
     project = small_project(folder / "project", plan=False)
     photos = folder_of_pictures(folder / "photos", 24)
     sets = ["model.architecture=resnet18", "model.sobel=false", "model.width=1.0", "model.input=32", "whiten.dim=8"]
+    sets += ["train.input=null", "final.extract.input=null"]
     project.run("mine", images=photos, epochs=0, sets=sets)
     return project
 

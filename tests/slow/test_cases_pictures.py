@@ -38,6 +38,8 @@ def sets(name: str, **values: object) -> list[str]:
         if section != "epochs"
         for key, value in keys.items()
     }
+    # The crops of a new run are of its own network.
+    small |= {"train.input": "null", "final.extract.input": "null"}
     small |= {"model.width": 0.0625, f"datasets.{name}.size": SIDE, f"datasets.{name}.chunk_mib": 1} | values
     return [word for key, value in small.items() for word in ("--set", f"{key}={value}")]
 

@@ -129,6 +129,7 @@ EVERYTHING = {
     "top_dropout": 0.2,
     "top_lr": 0.1,
     "top_momentum": 0.5,
+    "top_kept": True,
     "nesterov": True,
     "augment": {"area": 0.3, "flip": 0.2, "jitter": 0.4, "hue": 0.1, "grey": 0.2, "blur": 0.3},
 }
