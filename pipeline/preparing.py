@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.drift import Source, adopted_path, drift, image_count, same_source
 from pipeline.evaluation_data import with_data
 from pipeline.machine import folders_of, refuse_device, refuse_links, refuse_read_only
-from pipeline.presets import Looked, describe, fit_values, look, run_values
+from pipeline.presets import Looked, describe, fit_values, look, run_values, warn_of_few
 from pipeline.recomputing import refuse_past_schedule, refuse_pruned, refuse_recomputing, refuse_stale_packs
 from pipeline.recording.inspector import NodeStatus, of_run
 from pipeline.recording.planning import refuse_other_plan
@@ -107,6 +107,7 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
         describe(params, new.looked) if new is not None and new.looked is not None else None,
+        warn_of_few(params, new.looked) if new is not None and new.looked is not None and new.start is None else None,
         f"run {params.run} goes on as it was begun: --preset {request.preset} is for new runs"
         if new is None and request.preset != "fit"
         else None,

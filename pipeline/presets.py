@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import shlex
 import statistics
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,9 @@ LEAST_SIDE = 48
 MOST_PHOTOGRAPHS = 50_000
 """Folders of more pictures, unless these are smaller than `LEAST_SIDE`, get the paper's recipe in small: `PHOTOGRAPHS`
 was tried on thousands."""
+
+FEWEST_PHOTOGRAPHS = 100
+"""Photographs that `PHOTOGRAPHS` was tried on, at least."""
 
 LOOKS = 432_000
 """Crops that `PHOTOGRAPHS` trains on in all, between about 400 pictures and 10,000."""
@@ -246,6 +250,22 @@ def _rounded(value: float) -> int:
     """To two digits, since more would promise a precision that the rule lacks."""
     digits = max(0, math.floor(math.log10(max(value, 1))) - 1)
     return int(round(value / 10**digits) * 10**digits)
+
+
+def learnt_elsewhere(params: RunParams) -> str:
+    """The command that groups a run's pictures by a network that others have trained."""
+    images = shlex.quote(params.pictures.path)
+    return f"python -m pipeline run --run NAME --images {images} --weights torchvision:resnet50 --epochs 0"
+
+
+def warn_of_few(params: RunParams, looked: Looked) -> str | None:
+    """What to do about pictures that may be too few to learn from; None where they are enough."""
+    if looked.count >= FEWEST_PHOTOGRAPHS:
+        return None
+    return (
+        f"run {params.run}: fewer than {FEWEST_PHOTOGRAPHS} pictures were not tried, and may teach a network nothing "
+        f"that their pixels do not tell: features that were learnt elsewhere, `{learnt_elsewhere(params)}`"
+    )
 
 
 def describe(params: RunParams, looked: Looked) -> str:

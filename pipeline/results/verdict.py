@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.presets import learnt_elsewhere
 from stages.parameters.run import RunParams
 
 STANDSTILL = 0.97
@@ -117,9 +117,5 @@ def _advice(finding: str, params: RunParams) -> str:
         if params.cluster.k is not None and params.cluster.k > 2:
             words.append(f"fewer clusters, {branch} cluster.k={params.cluster.k // 2}`")
     elif params.init.weights is None:
-        path = shlex.quote(params.pictures.path)
-        words.append(
-            f"weights from elsewhere, `python -m pipeline run --run NAME --images {path} "
-            "--weights torchvision:resnet50 --epochs 0`"
-        )
+        words.append(f"weights from elsewhere, `{learnt_elsewhere(params)}`")
     return ": " + "; or ".join(words) if words else ""

@@ -187,6 +187,25 @@ def test_a_new_run_on_a_folder_is_written_with_explicit_values_and_told_in_a_lin
     assert resolve_run(content, "mine").cluster.k == run["cluster"]["k"]
 
 
+@pytest.mark.parametrize(("count", "warned"), [(99, True), (100, False)])
+def test_fewer_pictures_than_were_tried_are_told_of_weights_first(make_project, tmp_path, count, warned):
+    project = make_project(plan=False)
+    folder = tmp_path / "some pictures"
+    folder.mkdir()
+    for i in range(count):
+        Image.new("RGB", (80, 80), (i, 0, 0)).save(folder / f"{i}.png")
+    prepared = prepare(project.root, Request("mine", images=folder))
+    told = [line for line in prepared.lines if "--weights torchvision:resnet50 --epochs 0" in line]
+    assert len(told) == warned
+    if warned:
+        assert (
+            prepared.lines[1] == told[0] and f"--images '{folder}'" in told[0] and "fewer than 100 pictures" in told[0]
+        )
+    prepared.settings.save()
+    again = prepare(project.root, Request("mine", images=folder))
+    assert not any("--weights" in line for line in again.lines)
+
+
 def test_what_set_says_goes_over_what_fits(make_project, pictures):
     project = make_project(plan=False)
     params = prepare(project.root, Request("mine", images=pictures, sets=["cluster.k=3", "model.input=64"])).params
