@@ -29,7 +29,7 @@ run: install  ## the demo end to end, then a dvc repro that finds nothing to do
 	@echo "try (after: source .venv/bin/activate)"
 	@echo "  python -m pipeline show --epoch 1"
 	@echo "  python -m pipeline nmi"
-	@echo "  python -m pipeline run --run mine --images FOLDER --epochs 10"
+	@echo "  python -m pipeline run --run mine --images FOLDER"
 
 test: install  ## the tests, 10 minutes at most on two cores
 	$(PYTEST)
