@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import os
-import shlex
 import statistics
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.machine import multiplies_bf16
+from pipeline.results.verdict import learnt_elsewhere
 from stages.errors import Refusal
 from stages.method.architectures import ARCHITECTURES, PooledNetwork
 from stages.method.decode import open_picture, silence
@@ -250,12 +250,6 @@ def _rounded(value: float) -> int:
     """To two digits, since more would promise a precision that the rule lacks."""
     digits = max(0, math.floor(math.log10(max(value, 1))) - 1)
     return int(round(value / 10**digits) * 10**digits)
-
-
-def learnt_elsewhere(params: RunParams) -> str:
-    """The command that groups a run's pictures by a network that others have trained."""
-    images = shlex.quote(params.pictures.path)
-    return f"python -m pipeline run --run NAME --images {images} --weights torchvision:resnet50 --epochs 0"
 
 
 def warn_of_few(params: RunParams, looked: Looked) -> str | None:

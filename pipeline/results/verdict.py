@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.presets import learnt_elsewhere
 from stages.parameters.run import RunParams
 
 STANDSTILL = 0.97
@@ -88,6 +88,12 @@ def longer(params: RunParams) -> str:
         return f"python -m pipeline run --run {params.run} --epochs {epochs}"
     source = f"--from {params.run}@{params.epochs} --run NAME"
     return f"python -m pipeline branch {source} --epochs {epochs} --set train.horizon={epochs}"
+
+
+def learnt_elsewhere(params: RunParams) -> str:
+    """The command that groups a run's pictures by a network that others have trained."""
+    images = shlex.quote(params.pictures.path)
+    return f"python -m pipeline run --run NAME --images {images} --weights torchvision:resnet50 --epochs 0"
 
 
 def _twice(params: RunParams) -> int:
