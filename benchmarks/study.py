@@ -84,7 +84,6 @@ VARIANTS = {
     "no augmentation": Variant({"train": {"augment": CROPS_ALONE | {"area": 1.0, "flip": 0.0}}}, "3.4: worse"),
     "top layer without momentum": Variant({"train": {"top_momentum": 0.0}}, "the released code's"),
     "top layer kept": Variant({"train": {"top_kept": True}}, "the released code: new in each epoch"),
-    "clustered once, top layer kept": Variant({"cluster": {"every": 1_000}, "train": {"top_kept": True}}),
     "constant step size": Variant({"train": {"schedule": "constant"}}, "3.4: constant"),
     **{f"k {k}": Variant(of_k(k), "Fig. 2c: far more than classes is best") for k in (10, 30, 300, 1000)},
     "deepcluster-v2": Variant({}, "Caron et al. 2020: better", "cifar-v2"),
