@@ -60,6 +60,15 @@ def test_the_estimate_is_what_a_run_takes(make_project, finished):
     assert 0.6 * taken < estimate < 1.7 * taken
 
 
+def test_a_top_layer_that_is_kept_is_counted_in_each_epoch(make_project):
+    project = make_project(plan=False)
+    params = params_of(project.root)
+    kept = params.model_copy(update={"train": params.train.model_copy(update={"top_kept": True})})
+    plain, more = (space(project.root, each, 170, of_run(project.root, each)).needed * 1e9 for each in (params, kept))
+    features = ARCHITECTURES[params.model.architecture].features(params.model.width)
+    assert more - plain == pytest.approx(params.epochs * params.cluster.k * (features + 1) * 4)
+
+
 def test_a_finished_run_needs_nothing_more(finished):
     params = params_of(finished.root)
     assert space(finished.root, params, 170, of_run(finished.root, params)).needed == 0
