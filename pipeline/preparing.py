@@ -106,8 +106,7 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
     needed = space(root, params, count, states)
     refuse_recomputing(root, params, states, yes=request.yes)
     told = [
-        describe(params, new.looked) if new is not None and new.looked is not None else None,
-        warn_of_few(params, new.looked) if new is not None and new.looked is not None and new.start is None else None,
+        *_of_pictures(params, new),
         f"run {params.run} goes on as it was begun: --preset {request.preset} is for new runs"
         if new is None and request.preset != "fit"
         else None,
@@ -120,6 +119,13 @@ def prepare(root: Path, request: Request, *, elsewhere: bool = False) -> Prepare
         *(f"evaluation {name} is left out: {why}" for name, why in absent.items()),
     ]
     return Prepared(settings, params, states, [line for line in told if line])
+
+
+def _of_pictures(params: RunParams, new: New | None) -> list[str | None]:
+    """What to tell of the pictures of a new run."""
+    if new is None or new.looked is None:
+        return []
+    return [describe(params, new.looked), warn_of_few(params, new.looked) if new.start is None else None]
 
 
 def _refuse_without_tables(root: Path, settings: Settings, params: RunParams) -> None:
